@@ -1,0 +1,49 @@
+# Each target is one readable line or calls one tool; continuous integration calls these and nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help book test lint notebooks bench address browser venv clean
+export OMP_NUM_THREADS := 1
+PY := .venv/bin/python
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+book: venv ## set up, run the chapters and build the site to _build/html
+	$(PY) tools/build_site.py
+
+test: venv browser lint book ## set up, build, and pass every test: package, chapters, site
+	$(PY) -m pytest tests -n 2 --dist loadfile
+	$(PY) -m pytest --nbval book -n 2 --dist loadscope
+
+lint: venv ## code style and spelling
+	$(PY) -m ruff check memformer_lite tests tools book
+	$(PY) -m ruff format --check memformer_lite tests tools
+	$(PY) -m codespell_lib --skip '.venv,.git,_build,*.egg-info,*.svg' .
+
+notebooks: venv ## run the chapters again and bring their files into the committed form
+	$(PY) tools/notebooks.py
+
+bench: venv ## measure against the reference code and print the ratios
+	$(PY) tools/bench.py
+
+address: venv ## write the public address everywhere: URL=https://github.com/OWNER/REPO, or URL= to unset
+	$(PY) tools/address.py "$(URL)"
+
+browser: venv ## find Chromium for the tests of the site, or install Debian's
+	$(PY) tools/browser.py
+
+venv: .venv/ready ## make .venv from requirements.txt
+
+.venv/ready: requirements.txt pyproject.toml
+	@python3 -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"python3 is {v[0]}.{v[1]}: Python 3.11 or newer is needed")'
+	@echo "Setting up .venv from requirements.txt; the first time takes a few minutes …"
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+clean: ## remove what make book and make test have made, except .venv
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache
+	find memformer_lite tests tools book -name __pycache__ -prune -exec rm -rf {} +

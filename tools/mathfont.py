@@ -1,0 +1,73 @@
+"""Sphinx extension: the formulas' font, cut at build time from DejaVu Serif as matplotlib ships it.
+
+Browsers stretch braces and sums only with a font that has an OpenType MATH table, and many systems
+have none.
+"""
+
+from pathlib import Path
+
+from fontTools import subset
+from fontTools.ttLib import TTFont
+from matplotlib import get_data_path
+
+CHARACTERS = (
+    *range(0x20, 0x7F),
+    *range(0xA0, 0x100),
+    *range(0x300, 0x340),  # accents
+    *range(0x391, 0x3F6),  # Greek
+    *range(0x2000, 0x2070),  # dashes, primes, bars
+    *range(0x2100, 0x2150),  # letterlike
+    *range(0x2190, 0x2200),  # arrows
+    *range(0x2200, 0x2400),  # operators, fences
+    *range(0x239B, 0x23B4),  # pieces of tall fences
+    *range(0x27E6, 0x27F0),
+    *range(0x1D400, 0x1D800),  # letters of mathematics
+)
+# One-letter identifiers are set in these; DejaVu has the Latin italics but no Greek ones.
+ITALIC_GREEK = ((0x1D6E2, 0x391, 25), (0x1D6FC, 0x3B1, 25))
+
+# DejaVu leaves these at 0, so that scripts and limits would stand on the line; here in ems.
+HEIGHTS = {
+    "SubscriptShiftDown": 0.2,
+    "SubscriptBaselineDropMin": 0.2,
+    "SuperscriptShiftUp": 0.36,
+    "SuperscriptShiftUpCramped": 0.29,
+    "SuperscriptBaselineDropMax": 0.25,
+    "SuperscriptBottomMin": 0.12,
+    "FractionNumeratorShiftUp": 0.45,
+    "FractionNumeratorDisplayStyleShiftUp": 0.68,
+    "FractionDenominatorShiftDown": 0.45,
+    "FractionDenominatorDisplayStyleShiftDown": 0.69,
+    "UpperLimitGapMin": 0.11,
+    "UpperLimitBaselineRiseMin": 0.2,
+    "LowerLimitGapMin": 0.17,
+    "LowerLimitBaselineDropMin": 0.6,
+}
+
+
+def write_font(app, error):
+    """Write _static/math.woff, which the style sheet names."""
+    if error or app.builder.name != "html":
+        return
+    font = TTFont(Path(get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf"))
+    for table in font["cmap"].tables:
+        if table.format == 12:  # the one that reaches beyond the first 65,536 characters
+            for italic, upright, count in ITALIC_GREEK:
+                for i in range(count):
+                    if upright + i in table.cmap:
+                        table.cmap.setdefault(italic + i, table.cmap[upright + i])
+    constants = font["MATH"].table.MathConstants
+    for name, ems in HEIGHTS.items():
+        getattr(constants, name).Value = round(ems * font["head"].unitsPerEm)
+    constants.ScriptPercentScaleDown = 72
+    options = subset.Options(flavor="woff", layout_features=["ssty", "kern", "mark", "mkmk"])
+    options.drop_tables.append("FFTM")  # FontForge's time stamps
+    cut = subset.Subsetter(options)
+    cut.populate(unicodes=CHARACTERS)
+    cut.subset(font)
+    subset.save_font(font, Path(app.outdir, "_static", "math.woff"), options)
+
+
+def setup(app):
+    app.connect("build-finished", write_font)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,98 @@
+"""The one form in which a chapter is committed: code, text and text outputs, nothing else.
+
+Nothing in it depends on the machine, the time or the number of runs.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+import nbformat
+
+SETUP = Path(__file__).with_name("setup_cell.py")
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+PROMPTS = {"code_prompt_hide": "Hide solution", "code_prompt_show": "Show solution"}
+MACHINE = re.compile(r"0x[0-9a-f]{6,}|(?<![\w./])/(tmp|home|root|Users|work|usr|opt|content)/\w")
+
+
+class Unfit(Exception):
+    """The notebook cannot be brought into its normal form; the author must mend it."""
+
+
+def stamp(notebook):
+    """Put the setup cell second, in place of the cell tagged `remove-cell`."""
+    old = [cell for cell in notebook.cells if "remove-cell" in cell.metadata.get("tags", [])]
+    if len(old) > 1:
+        raise Unfit(f"{len(old)} cells are tagged remove-cell; only the setup cell may be")
+    setup = nbformat.v4.new_code_cell(SETUP.read_text(encoding="utf-8").rstrip("\n"))
+    setup.metadata["tags"] = ["remove-cell"]
+    notebook.cells = [cell for cell in notebook.cells if cell not in old]
+    notebook.cells.insert(1, setup)
+
+
+def normalise(notebook):
+    """Return the normal form of a notebook: a pure function of its cells and their outputs."""
+    notebook = nbformat.from_dict(notebook)
+    stamp(notebook)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
+    seen = set()
+    for number, cell in enumerate(notebook.cells, 1):
+        tags = set(cell.metadata.get("tags", []))
+        cell.source = cell.source.strip("\n")
+        cell.metadata = nbformat.NotebookNode()
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = text_outputs(cell, f"cell {number}")
+            if tags & {"nbval-ignore-output", "remove-cell"}:
+                cell.outputs = []  # nothing compares them, so nothing may rely on them
+            if "### BEGIN SOLUTION" in cell.source:
+                tags.add("hide-cell")
+                cell.metadata["mystnb"] = nbformat.from_dict(PROMPTS)
+        if tags:
+            cell.metadata["tags"] = sorted(tags)
+        cell.id = identifier(cell, seen)
+    return notebook
+
+
+def text_outputs(cell, place):
+    """Return what the cell printed and its values as plain text; neighbouring prints are one."""
+    kept = []
+    for output in cell.outputs:
+        text = output.get("text") or output.get("data", {}).get("text/plain") or ""
+        if output.output_type == "error":
+            raise Unfit(f"{place} ends in {output.ename}: {output.evalue}")
+        if output.get("name") == "stderr":
+            raise Unfit(f"{place} writes to stderr (a warning?):\n{text}")
+        if found := MACHINE.search(text):
+            raise Unfit(f"{place} prints {found[0]!r}…, which differs between machines")
+        if output.output_type != "stream":
+            if text:
+                data = {"text/plain": text}
+                kept.append(nbformat.v4.new_output(output.output_type, data=data))
+        elif kept and kept[-1].output_type == "stream":
+            kept[-1].text += text
+        else:
+            kept.append(nbformat.v4.new_output("stream", name="stdout", text=text))
+    return kept
+
+
+def identifier(cell, seen):
+    """Name a cell after its own text, so that an edit elsewhere does not rename it."""
+    digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+    name, copy = digest, 1
+    while name in seen:
+        copy += 1
+        name = f"{digest}-{copy}"
+    seen.add(name)
+    return name
+
+
+def dumps(notebook):
+    """Return the bytes of the file, as Jupyter itself writes them."""
+    nbformat.validate(notebook)
+    return (nbformat.writes(notebook).rstrip("\n") + "\n").encode()
