@@ -1,0 +1,66 @@
+"""The site, served from this machine, and a browser tab that can reach nothing else."""
+
+import functools
+import http.server
+import threading
+from contextlib import contextmanager
+
+from playwright.sync_api import sync_playwright
+
+from tools import browser
+from tools.build_site import ROOT, SITE
+
+CHECKS = (ROOT / "tests" / "site_checks.js").read_text(encoding="utf-8")
+FLAGS = [  # no sandbox: root may run it; and no request of the browser's own
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
+]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served():
+    """The address of the site."""
+    assert (SITE / "index.html").is_file(), "no site in _build/html: run `make book` first"
+    handler = functools.partial(QuietHandler, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+@contextmanager
+def tab_for(address):
+    """A tab that reaches the site only; `tab.troubles` lists what went wrong in it."""
+    path = browser.find()
+    assert path, browser.ADVICE
+    with sync_playwright() as playwright:
+        tab = playwright.chromium.launch(executable_path=path, args=FLAGS).new_page()
+        tab.troubles = []
+
+        def guard(route):
+            if route.request.url.startswith((f"{address}/", f"{SITE.as_uri()}/")):
+                route.continue_()
+            else:
+                tab.troubles.append(f"asks another host: {route.request.url}")
+                route.abort()
+
+        def spoken(message):
+            if message.type in ("error", "warning"):
+                tab.troubles.append(f"console: {message.text}")
+
+        def answered(response):
+            if response.status >= 400:
+                tab.troubles.append(f"{response.status}: {response.url}")
+
+        tab.context.route("**/*", guard)
+        tab.on("console", spoken)
+        tab.on("response", answered)
+        tab.on("pageerror", lambda error: tab.troubles.append(f"script: {error}"))
+        tab.on("requestfailed", lambda request: tab.troubles.append(f"failed: {request.url}"))
+        tab.add_init_script(CHECKS)
+        yield tab
