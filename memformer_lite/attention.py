@@ -130,8 +130,8 @@ class Attention(nn.Module):
 
     def project(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values of `source` (b, j, d), each (b, h, j, d / h)."""
-        keys, values = self.to_kv(source).chunk(2, dim=-1)
-        return self.split_heads(keys), self.split_heads(values)
+        both = self.to_kv(source).view(*source.shape[:2], 2, self.heads, -1)
+        return both.permute(2, 0, 3, 1, 4).unbind(0)
 
     def forward(
         self,

@@ -114,18 +114,25 @@ class Decoder(nn.Module):
 
 
 class _Growing:
-    """Keys and values of all tokens seen so far by one self-attention, (b, h, j, d / h)."""
+    """Keys and values of all tokens seen so far by one self-attention, (b, h, j, d / h).
 
-    def __init__(self):
-        self.keys = self.values = None
+    They are written into place, so no step copies what earlier steps found.
+    """
+
+    def __init__(self, max_length: int):
+        self.max_length = max_length
+        self.length = 0
+        self.both: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, project: Callable, source: Tensor) -> tuple[Tensor, Tensor]:
-        keys, values = project(source)
-        if self.keys is not None:
-            keys = torch.cat((self.keys, keys), dim=2)
-            values = torch.cat((self.values, values), dim=2)
-        self.keys, self.values = keys, values
-        return keys, values
+        new = project(source)
+        if self.both is None:
+            b, h, _, d = new[0].shape
+            self.both = tuple(x.new_empty(b, h, self.max_length, d) for x in new)
+        start, self.length = self.length, self.length + source.shape[1]
+        for kept, x in zip(self.both, new, strict=True):
+            kept[:, :, start : self.length] = x
+        return tuple(kept[:, :, : self.length] for kept in self.both)
 
 
 class _Fixed:
@@ -143,7 +150,7 @@ class _Fixed:
 
 
 class DecoderCache:
-    """What a decoder need not compute again while it generates (a KV cache).
+    """What a decoder need not compute again while it generates (a KV cache); without gradients.
 
     Holds the keys and values of the tokens seen, those of the context, which must stay the same
     between calls, and the position bias of a token for all tokens before it. Its `length` is the
@@ -184,7 +191,7 @@ class DecoderCache:
     def layer(self, index: int) -> tuple[_Growing, _Fixed]:
         """Return the two caches of layer `index`, for self- and for cross-attention."""
         while len(self._layers) <= index:
-            self._layers.append((_Growing(), _Fixed()))
+            self._layers.append((_Growing(self.max_length), _Fixed()))
         return self._layers[index]
 
 
@@ -260,16 +267,16 @@ def sample_token(
     check_features("logits", logits, (None, None))
     huge = torch.finfo(torch.float32).max
     check_number("temperature", temperature, low=0.0, high=huge, expected="a number, 0 or more")
-    # The largest logit becomes 0, so that no temperature can overflow the others upwards.
-    logits = logits - logits.amax(dim=-1, keepdim=True)
-    scaled = logits / temperature if temperature > 0 else logits
+    if temperature > 0:
+        # The largest logit becomes 0, so that no temperature can overflow the others upwards.
+        logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
     if top_k is not None:
-        scaled = _keep_top_k(scaled, top_k)
+        logits = _keep_top_k(logits, top_k)
     if top_p is not None:
-        scaled = _keep_top_p(scaled, top_p)
+        logits = _keep_top_p(logits, top_p)
     if temperature == 0:
         return logits.argmax(dim=-1)
-    return torch.multinomial(scaled.softmax(dim=-1), 1, generator=generator).squeeze(-1)
+    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(-1)
 
 
 # The keywords of sample_token bear the functions' names.
