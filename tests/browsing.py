@@ -57,10 +57,14 @@ def tab_for(address):
             if response.status >= 400:
                 tab.troubles.append(f"{response.status}: {response.url}")
 
+        def failed(request):
+            if request.failure != "net::ERR_ABORTED":  # the tab went on before the answer came
+                tab.troubles.append(f"failed: {request.url}: {request.failure}")
+
         tab.context.route("**/*", guard)
         tab.on("console", spoken)
         tab.on("response", answered)
         tab.on("pageerror", lambda error: tab.troubles.append(f"script: {error}"))
-        tab.on("requestfailed", lambda request: tab.troubles.append(f"failed: {request.url}"))
+        tab.on("requestfailed", failed)
         tab.add_init_script(CHECKS)
         yield tab

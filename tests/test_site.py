@@ -154,7 +154,7 @@ def test_there_is_one_search_field(tab, server):
 
 def test_site_opens_from_a_folder(tab):
     tab.goto((SITE / "index.html").as_uri())
-    tab.wait_for_url(f"**/{PAGES[0]}.html")
+    tab.wait_for_url(f"**/{PAGES[0]}.html", wait_until="networkidle")
     for name in (PAGES[0], CHAPTERS[-1]):
         tab.goto((SITE / f"{name}.html").as_uri(), wait_until="networkidle")
         assert tab.locator("article h1").first.is_visible()
