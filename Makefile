@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test lint notebooks bench address browser venv clean
+.PHONY: help book test lint notebooks train experiments bench address browser venv clean
 export OMP_NUM_THREADS := 1
 PY := .venv/bin/python
 
@@ -25,8 +25,15 @@ lint: venv ## code style and spelling
 notebooks: venv ## run the chapters again and bring their files into the committed form
 	$(PY) tools/notebooks.py
 
-bench: venv ## measure against the reference code and print the ratios
+train: venv ## train the model that ships again: memformer_lite/models/stories.safetensors
+	$(PY) -m memformer_lite.train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
+
+experiments: venv ## run the experiments that are not on record, two at a time
+	$(PY) -m memformer_lite.experiments --workers 2
+
+bench: venv ## measure speed and memory against the reference code
 	$(PY) tools/bench.py
+	$(PY) tools/bench_memory.py
 
 address: venv ## write the public address everywhere: URL=https://github.com/OWNER/REPO, or URL= to unset
 	$(PY) tools/address.py "$(URL)"

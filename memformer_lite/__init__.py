@@ -13,6 +13,14 @@ from memformer_lite.decoder import (
 from memformer_lite.encoder import Encoder, TransformerWrapper
 from memformer_lite.memformer import Memformer, Results, load_reference, reference_state_dict
 from memformer_lite.memory import MemoryWriter, SlotAttention
+from memformer_lite.record import record
+from memformer_lite.replay import (
+    ReplayResult,
+    bptt_backward,
+    memory_replay_backprop,
+    replay_backward,
+)
+from memformer_lite.trace import RecordedSegment, Trace
 
 __all__ = [
     "Attention",
@@ -24,14 +32,21 @@ __all__ = [
     "Memformer",
     "MemoryWriter",
     "PreNorm",
+    "RecordedSegment",
     "RelativePositionBias",
+    "ReplayResult",
     "Residual",
     "Results",
     "SlotAttention",
+    "Trace",
     "TransformerWrapper",
+    "bptt_backward",
     "load_reference",
+    "memory_replay_backprop",
+    "record",
     "reference_state_dict",
     "relative_position_bucket",
+    "replay_backward",
     "sample_token",
     "top_k",
     "top_p",

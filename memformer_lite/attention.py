@@ -194,9 +194,9 @@ class Attention(nn.Module):
         if pos_bias is not None and allowed is not None:
             bias = pos_bias.masked_fill(~allowed, float("-inf"))
         attend = F.scaled_dot_product_attention
-        if bias is not None and bias.requires_grad:
-            attend = _attend_with_learned_bias
         dropout = self.dropout if self.training else 0.0
+        if bias is not None and (bias.requires_grad or (dropout and pos_bias is not None)):
+            attend = _attend_with_learned_bias
         out = attend(queries, keys, values, bias, dropout)  # (b, h, i, d / h)
         if seeing is not None:
             out = out.masked_fill(~seeing, 0.0)
@@ -230,7 +230,8 @@ def _attend_with_learned_bias(
 ) -> Tensor:
     """`scaled_dot_product_attention`, spelt out: torch's own is slower where a bias is learned.
 
-    It then takes a general path that looks for rows without any key; here there are none.
+    It then takes a general path that looks for rows without any key; here there are none. With
+    dropout it is taken without gradients too, so that a replay throws the same dice on any device.
     """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.mT + bias  # (b, h, i, j)
     return F.dropout(scores.softmax(dim=-1), dropout) @ values

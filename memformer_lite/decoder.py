@@ -322,6 +322,17 @@ class AutoregressiveWrapper(nn.Module):
         Raises:
             TypeError, ValueError: wrong dtype, shape, length or token id.
         """
+        self.check_target(tgt, tgt_mask)
+        seen = None if tgt_mask is None else tgt_mask[:, :-1]
+        logits = self.net(tgt[:, :-1], context=context, tgt_mask=seen, src_mask=src_mask)
+        if tgt_mask is None:
+            return F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:])
+        losses = F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:], reduction="none")  # (b, n-1)
+        real = tgt_mask[:, 1:]
+        return losses.masked_fill(~real, 0.0).sum() / real.sum().clamp(min=1)
+
+    def check_target(self, tgt: Tensor, tgt_mask: Tensor | None) -> None:
+        """Raise, as `forward` does, where a target or its mask has a wrong dtype, shape or id."""
         check_tokens(
             "tgt",
             tgt,
@@ -330,13 +341,6 @@ class AutoregressiveWrapper(nn.Module):
             at_least=2,
         )
         check_mask("tgt_mask", tgt_mask, tuple(tgt.shape))
-        seen = None if tgt_mask is None else tgt_mask[:, :-1]
-        logits = self.net(tgt[:, :-1], context=context, tgt_mask=seen, src_mask=src_mask)
-        if tgt_mask is None:
-            return F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:])
-        losses = F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:], reduction="none")  # (b, n-1)
-        real = tgt_mask[:, 1:]
-        return losses.masked_fill(~real, 0.0).sum() / real.sum().clamp(min=1)
 
     @torch.no_grad()
     def generate(

@@ -122,6 +122,7 @@ class Memformer(nn.Module):
         self.dim = dim
         self.num_memory_slots = num_memory_slots
         self.mem_update = mem_update
+        self.dropout = dropout
         self.encoder = TransformerWrapper(
             num_tokens=enc_num_tokens,
             max_seq_len=enc_max_seq_len,
@@ -204,7 +205,7 @@ class Memformer(nn.Module):
             max_seq_len=self.encoder.max_seq_len,
         )
         mems = self._initial_or(mems, batch_size=src.shape[0])
-        self._check_target(tgt, tgt_mask, batch_size=src.shape[0])
+        self.check_target(tgt, tgt_mask, batch_size=src.shape[0])
         enc_out = self.encoder(src, context=mems, src_mask=src_mask)
         loss = None
         if tgt is not None:
@@ -284,8 +285,8 @@ class Memformer(nn.Module):
         check_features("mems", mems, expected, like=self.memory_slots)
         return mems
 
-    def _check_target(self, tgt: Tensor | None, tgt_mask: Tensor | None, *, batch_size: int):
-        """Raise where a target, or its mask, does not fit the source or the model."""
+    def check_target(self, tgt: Tensor | None, tgt_mask: Tensor | None, *, batch_size: int) -> None:
+        """Raise, as `forward` does, where a target or its mask does not fit source or model."""
         if tgt is None:
             if tgt_mask is not None:
                 raise ValueError("tgt_mask: expected None, since there is no tgt to mask")
@@ -294,6 +295,7 @@ class Memformer(nn.Module):
             raise ValueError("tgt: expected None, since encoder_only=True leaves out the decoder")
         if isinstance(tgt, Tensor) and tgt.ndim == 2 and tgt.shape[0] != batch_size:
             raise ValueError(f"tgt: expected batch {batch_size} as in src, got {tgt.shape[0]}")
+        self.decoder.check_target(tgt, tgt_mask)
 
     def _need_decoder(self, method: str) -> AutoregressiveWrapper:
         if self.decoder is None:

@@ -27,17 +27,19 @@ VOCABULARY, DEPTH, CONTEXT, NEW_TOKENS = 256, 2, 512, 256
 SECONDS = 4.0  # for one figure of the table
 
 
-def models(dim: int, tokens: int, slots: int) -> tuple[torch.nn.Module, Memformer]:
+def models(
+    dim: int, tokens: int, slots: int, depth: int = DEPTH
+) -> tuple[torch.nn.Module, Memformer]:
     """Return the reference and ours, with the same weights."""
     sizes = {
         "dim": dim,
         "num_memory_slots": slots,
         "enc_num_tokens": VOCABULARY,
         "enc_max_seq_len": tokens,
-        "enc_depth": DEPTH,
+        "enc_depth": depth,
         "dec_num_tokens": VOCABULARY,
         "dec_max_seq_len": tokens,
-        "dec_depth": DEPTH,
+        "dec_depth": depth,
     }
     torch.manual_seed(0)
     theirs = reference.Memformer(**sizes)

@@ -15,6 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
+READ_BY_CHAPTERS = {".py", ".json", ".safetensors"}
 REDIRECT = """<!doctype html>
 <html lang="en">
 <head>
@@ -45,7 +46,8 @@ def source(page):
 
 def fingerprint():
     """A hash of what the chapters run on, besides their own cells."""
-    files = [ROOT / "requirements.txt", *sorted((ROOT / "memformer_lite").rglob("*.py"))]
+    package = (p for p in (ROOT / "memformer_lite").rglob("*") if p.suffix in READ_BY_CHAPTERS)
+    files = [ROOT / "requirements.txt", *sorted(package)]
     contents = [sys.version.encode(), *(file.read_bytes() for file in files)]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
@@ -73,7 +75,8 @@ def main():
     print(f"Building {len(toc)} pages; a chapter takes up to a minute when it runs …", flush=True)
     forget()
     # The chapters import this tree's package, also in a copy of the tree with a borrowed .venv.
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    # A progress bar is for who waits; on a page it is noise.
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
     command = Path(sys.executable).with_name("jupyter-book")
     built = subprocess.run(
         [command, "build", ".", "-W", "-n", "--keep-going"], cwd=ROOT, env=env, check=False

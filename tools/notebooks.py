@@ -26,7 +26,11 @@ def run(notebook):
     """Execute all cells in an empty folder, with the package of this tree."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # models are small: more only get in the way
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": threads}
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": threads,
+        "TQDM_DISABLE": "1",  # a progress bar is for who waits
+    }
     with tempfile.TemporaryDirectory() as empty:
         client = NotebookClient(
             notebook,

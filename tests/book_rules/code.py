@@ -6,7 +6,15 @@ import sys
 
 from book_rules.chapter import ROOT, rule, sentences
 
-BUILT_IN = {2: "bucketing", 3: "attention", 4: "encoder", 5: "memory", 6: "decoder", 7: "memformer"}
+BUILT_IN = {
+    2: "bucketing",
+    3: "attention",
+    4: "encoder",
+    5: "memory",
+    6: "decoder",
+    7: "memformer",
+    8: "replay",
+}
 PACKAGES = {"torch", "einops", "memformer_lite", "memformer", *sys.stdlib_module_names}
 
 

@@ -1,0 +1,60 @@
+"""Checkpoints: tensors and plain notes in one safetensors file, which cannot hold code.
+
+A file is written beside its place and then moved there, so that the last good one is never lost.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+FORMAT = "memformer_lite checkpoint 1"
+
+
+def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], notes: dict) -> None:
+    """Write `tensors` and `notes` (plain data) to `path`, all or nothing.
+
+    Raises:
+        FileNotFoundError: the folder of `path` does not exist.
+    """
+    path = Path(path)
+    metadata = {"format": FORMAT, "notes": json.dumps(notes)}
+    content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: expected a path in a folder that exists")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """Return the tensors and the notes of a checkpoint.
+
+    Raises:
+        FileNotFoundError: there is no file at `path`.
+        ValueError: the file is no checkpoint of this package, or was cut short.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as fault:
+        raise ValueError(f"{path}: expected a checkpoint, got another file ({fault})") from fault
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: expected format {FORMAT!r}, got {metadata.get('format')!r}: "
+            "not a checkpoint of this package"
+        )
+    return tensors, json.loads(metadata["notes"])

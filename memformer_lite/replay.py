@@ -1,0 +1,319 @@
+"""Learning through many segments, holding the graph of one: memory replay (chapter 08)."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from memformer_lite.memformer import Memformer
+from memformer_lite.validation import check_integer, check_mask, check_tokens
+
+State = Tensor | tuple[Tensor, ...]  # what is carried: a memory, or several tensors
+Step = Callable[[object, State], tuple[Tensor | None, State]]
+
+
+class ReplayResult(NamedTuple):
+    """What there is beside the gradients.
+
+    Attributes:
+        loss: the sum of the segments' losses, a scalar, detached.
+        mem: the state after the last segment, detached; a tensor or a tuple, as it was given.
+    """
+
+    loss: Tensor
+    mem: State
+
+
+def bptt_backward(
+    step: Step, segments: Sequence, mems: State, *, detach_every: int | None = None
+) -> ReplayResult:
+    """Add the gradients of the summed loss, keeping the graph of all segments, or of some.
+
+    Args:
+        step: as in `replay_backward`.
+        segments: as in `replay_backward`.
+        mems: as in `replay_backward`.
+        detach_every: None for full back-propagation through time. A number k truncates it: after
+            every k segments the losses so far are sent back, their graph is dropped, and the
+            state goes on detached. With 1 nothing that writes the state gets a gradient.
+
+    Returns:
+        The summed loss and the final state, both detached. For S segments: S calls of `step`.
+
+    Raises:
+        TypeError, ValueError: `detach_every` is no integer of at least 1. Also what
+            `replay_backward` raises; with `detach_every` an error in a later segment leaves the
+            gradients of the earlier ones.
+
+    Source:
+        Truncation as in every recurrent network; v1 of the paper compares with both.
+    """
+    segments = _check(segments)
+    if detach_every is not None:
+        check_integer("detach_every", detach_every, at_least=1)
+    size = detach_every or len(segments)
+    losses, roots = [], 0
+    for first in range(0, len(segments), size):
+        window = []
+        for segment in segments[first : first + size]:
+            loss, mems = _call(step, segment, mems)
+            window.append(loss)
+        roots += _send_back(window)
+        losses += window
+        mems = _map(_copy, mems)
+    return ReplayResult(_sum(losses, roots), mems)
+
+
+def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult:
+    """Add the gradients of the summed loss over all segments, keeping the graph of one at a time.
+
+    First a rollout without gradients fills the replay buffer with the state at the start of each
+    segment. Then each segment is computed once more, last first, and the gradient of its starting
+    state is handed to the segment before. The gradients are those of full back-propagation
+    through time; the memory needed grows by one state a segment. The random state is replayed
+    too, so that dropout throws the same dice both times.
+
+    Args:
+        step: called as `step(segment, mems)`; returns the segment's loss (a scalar, or None) and
+            the next state. It must do the same at each call with the same arguments, also where
+            gradients are off: it changes nothing that it uses, and draws random numbers only
+            from torch's global generators, of the CPU and of CUDA. Its loss is not used where
+            gradients are off: a step that draws nothing may leave it out there.
+        segments: at least one, of any type; each is handed to `step` as it is.
+        mems: the state before the first segment: a tensor, or a tuple of tensors. What it was
+            computed from gets its gradient as well.
+
+    Returns:
+        The summed loss and the final state, both detached. Gradients are added to `.grad`, as
+        `backward()` does. For S segments: at most 2S - 1 calls of `step` and S backward passes.
+
+    Raises:
+        ValueError: no segment; no segment with a loss that depends on what requires a gradient;
+            a loss that is no scalar. No `.grad` has changed then.
+        TypeError: `step` does not return a loss and a state.
+        RuntimeError: called where gradients are switched off.
+
+    Source:
+        v1 of the paper (2020), its algorithm "memory replay back-propagation". The reference
+        (`mrbp.py`) takes a loss on the last segment only, throws new dice in the second pass,
+        runs two backward passes a segment and keeps a graph beyond it, takes no memory and
+        returns nothing. Here each segment may have a loss, and the step is the caller's.
+    """
+    segments = _check(segments)
+    starts, dice = _rollout(step, segments, mems)
+    last = _replay(step, segments[-1], starts.pop())
+    after = _get_dice()
+    losses, gradients, roots = [last.loss], last.gradients, last.roots
+    try:
+        for index in reversed(range(len(segments) - 1)):
+            _set_dice(dice[index])
+            loss, _, gradients, count = _replay(step, segments[index], starts.pop(), gradients)
+            losses.append(loss)
+            roots += count
+    finally:
+        _set_dice(after)
+        torch.clear_autocast_cache()
+    return ReplayResult(_sum(losses[::-1], roots), last.mem)
+
+
+def memory_replay_backprop(
+    model: Memformer,
+    src: Tensor,
+    tgt: Tensor | Sequence[Tensor | None],
+    src_mask: Tensor | None = None,
+    tgt_mask: Tensor | Sequence[Tensor | None] | None = None,
+    mems: Tensor | None = None,
+) -> ReplayResult:
+    """Add the gradients of a `Memformer` for a source of any length; see `replay_backward`.
+
+    Args:
+        model: with a decoder.
+        src: source tokens, long (b, n), n of any size; split into segments of
+            `model.encoder.max_seq_len`, the last one may be shorter.
+        tgt: target tokens, long (b, m), of the last segment; or a list with one such tensor or
+            None for each segment.
+        src_mask: real source tokens, bool (b, n).
+        tgt_mask: real target tokens, bool (b, m); a list where `tgt` is one.
+        mems: the memory before the source, (b, k, d); None: the initial one.
+
+    Returns:
+        The sum over segments of the mean loss a token, and the memory after the last segment.
+
+    Raises:
+        TypeError, ValueError: as the model itself does; a list of another length than there are
+            segments; no target; a model without a decoder. No `.grad` has changed then.
+
+    Source:
+        The reference's function of the same name, which takes neither a list nor `mems`, and
+        returns nothing.
+    """
+    if model.decoder is None:
+        raise ValueError(
+            "model: encoder_only=True has no decoder and so no loss; call replay_backward with a "
+            "step that computes your own loss"
+        )
+    check_tokens("src", src, num_tokens=model.encoder.num_tokens)
+    check_mask("src_mask", src_mask, tuple(src.shape))
+    sources = src.split(model.encoder.max_seq_len, dim=1)
+    count = len(sources)
+    nothing = (None,) * count
+    source_masks = nothing if src_mask is None else src_mask.split(model.encoder.max_seq_len, dim=1)
+    targets = _one_each("tgt", tgt, count)
+    target_masks = nothing if tgt_mask is None else _one_each("tgt_mask", tgt_mask, count)
+    if isinstance(tgt_mask, Tensor) and not isinstance(tgt, Tensor):
+        raise TypeError("tgt_mask: expected a list as tgt is one, got a tensor")
+    if all(target is None for target in targets):
+        raise ValueError("tgt: expected a target for at least one segment, got none")
+
+    throws_dice = model.training and model.dropout > 0
+
+    def step(segment: tuple, mems: Tensor) -> tuple[Tensor | None, Tensor]:
+        src, src_mask, tgt, tgt_mask = segment
+        if not (torch.is_grad_enabled() or throws_dice):
+            tgt = tgt_mask = None  # the rollout needs the memory only
+        result = model(src, tgt, mems=mems, src_mask=src_mask, tgt_mask=tgt_mask)
+        return result.dec_out, result.mem
+
+    for target, target_mask in zip(targets, target_masks, strict=True):
+        model.check_target(target, target_mask, batch_size=src.shape[0])  # before any gradient
+    if mems is None:
+        mems = model.get_initial_mem(src.shape[0])
+    segments = list(zip(sources, source_masks, targets, target_masks, strict=True))
+    return replay_backward(step, segments, mems)
+
+
+def _rollout(step: Step, segments: list, mems: State) -> tuple[list, list]:
+    """Return the state and the random state at the start of each segment.
+
+    The first state is `mems` itself, so that what it was computed from learns with segment 0;
+    the others are leaves that collect a gradient to hand back.
+    """
+    starts, dice = [mems], [_get_dice()]
+    with torch.no_grad():
+        for segment in segments[:-1]:
+            _, mems = _call(step, segment, mems)
+            mems = _map(_copy, mems)
+            starts.append(_map(_leaf, mems))
+            now = _get_dice()
+            dice.append(dice[-1] if _equal(now, dice[-1]) else now)  # most often: no dice thrown
+    return starts, dice
+
+
+class _Replayed(NamedTuple):
+    loss: Tensor | None
+    mem: State
+    gradients: list[Tensor | None]  # of the tensors of the state at the start; [] if all are None
+    roots: int  # losses that something could learn from
+
+
+def _replay(step: Step, segment: object, start: State, gradients: Sequence = ()) -> _Replayed:
+    """Compute a segment with its graph and send back its loss and its end's `gradients`.
+
+    No name of the graph outlives this call, so that it is gone before the next is built.
+    """
+    # Autocast caches casts of weights, also those made without a gradient in the rollout.
+    torch.clear_autocast_cache()
+    loss, end = _call(step, segment, start)
+    mem = _map(_copy, end)
+    if not gradients:
+        end = ()  # nothing comes back through it: its graph may go before the backward pass
+    roots = _send_back([loss], end, gradients)
+    collected = [tensor.grad if tensor.is_leaf else None for tensor in _tensors(start)]
+    if all(gradient is None for gradient in collected):
+        collected = []
+    return _Replayed(None if loss is None else loss.detach(), mem, collected, roots)
+
+
+def _send_back(losses: list[Tensor | None], end: State = (), gradients: Sequence = ()) -> int:
+    """Run one backward pass from the losses, and from `end` with `gradients`; count the losses."""
+    roots = [loss for loss in losses if loss is not None and loss.requires_grad]
+    count = len(roots)
+    seeds = [None] * count
+    if gradients:
+        for tensor, gradient in zip(_tensors(end), gradients, strict=True):
+            if gradient is not None and tensor.requires_grad:
+                roots.append(tensor)
+                seeds.append(gradient)
+    if roots:
+        torch.autograd.backward(roots, seeds)
+    return count
+
+
+def _check(segments: Sequence) -> list:
+    segments = list(segments)
+    if not segments:
+        raise ValueError("segments: expected at least one, got none")
+    if not torch.is_grad_enabled():
+        raise RuntimeError("gradients are switched off here (torch.no_grad or inference_mode)")
+    return segments
+
+
+def _call(step: Step, segment: object, mems: State) -> tuple[Tensor | None, State]:
+    """Call `step` and check what it returns."""
+    result = step(segment, mems)
+    if not isinstance(result, tuple) or len(result) != 2:
+        count = len(result) if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(f"step: expected to return (loss, state), got {count}")
+    loss, state = result
+    if loss is not None and not isinstance(loss, Tensor):
+        raise TypeError(f"step: expected a tensor or None as loss, got {type(loss).__name__}")
+    if loss is not None and loss.ndim:
+        raise ValueError(f"step: expected a scalar loss, got shape {tuple(loss.shape)}")
+    if not all(isinstance(tensor, Tensor) for tensor in _tensors(state)):
+        raise TypeError("step: expected a tensor, or a tuple of tensors, as state")
+    return loss, state
+
+
+def _sum(losses: list[Tensor | None], roots: int) -> Tensor:
+    if not roots:
+        raise ValueError(
+            "step: expected for at least one segment a loss that requires a gradient, got none"
+        )
+    return torch.stack([loss.detach() for loss in losses if loss is not None]).sum()
+
+
+def _one_each(name: str, value: Tensor | Sequence[Tensor | None], count: int) -> list:
+    """Return one entry a segment; a tensor belongs to the last."""
+    if isinstance(value, Tensor):
+        return [None] * (count - 1) + [value]
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name}: expected a tensor or a list, got {type(value).__name__}")
+    if len(value) != count:
+        raise ValueError(f"{name}: expected {count} entries, one a segment, got {len(value)}")
+    return list(value)
+
+
+def _tensors(state: State) -> tuple:
+    return state if isinstance(state, tuple) else (state,)
+
+
+def _map(function: Callable[[Tensor], Tensor], state: State) -> State:
+    """Apply `function` to the tensor, or to each of a tuple; a named tuple stays one."""
+    if not isinstance(state, tuple):
+        return function(state)
+    return getattr(state, "_make", tuple)(function(tensor) for tensor in state)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()  # a view would keep the whole tensor it looks into
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_(tensor.is_floating_point() or tensor.is_complex())
+
+
+def _get_dice() -> tuple[Tensor, list[Tensor]]:
+    """Return the random state of the CPU, and of all CUDA devices once CUDA is in use."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), cuda
+
+
+def _equal(first: tuple, second: tuple) -> bool:
+    return all(map(torch.equal, [first[0], *first[1]], [second[0], *second[1]]))
+
+
+def _set_dice(dice: tuple[Tensor, list[Tensor]]) -> None:
+    torch.set_rng_state(dice[0])
+    if dice[1]:
+        torch.cuda.set_rng_state_all(dice[1])
