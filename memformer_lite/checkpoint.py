@@ -57,4 +57,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             f"{path}: expected format {FORMAT!r}, got {metadata.get('format')!r}: "
             "not a checkpoint of this package"
         )
-    return tensors, json.loads(metadata["notes"])
+    try:
+        return tensors, json.loads(metadata["notes"])
+    except (KeyError, ValueError) as fault:
+        raise ValueError(f"{path}: expected a checkpoint with notes, got {fault!r}") from fault

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -96,7 +97,8 @@ class Experiment:
 
 
 def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(2**33 + seed)  # no training draws these streams
+    # Streams of so many rows at once that no training draws them, whatever its seed.
+    return torch.Generator().manual_seed(seed)
 
 
 @torch.no_grad()
@@ -335,11 +337,15 @@ def load_record(name: str) -> dict:
     """Return the record of an experiment.
 
     Raises:
-        ValueError: no experiment has this name.
+        ValueError: no experiment has this name; its file was cut short.
         FileNotFoundError: it was never run.
     """
     check_choice("name", name, tuple(EXPERIMENTS))
-    return json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+    path = RECORDS / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise ValueError(f"{path}: expected a record, got no JSON: {fault}") from fault
 
 
 def empty_record(name: str) -> dict:
@@ -403,15 +409,21 @@ def main(arguments: list[str] | None = None) -> None:
         if str(seed) not in case["runs"]
     ]
     print(f"{len(jobs)} runs to do", flush=True)
+    failed = []
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(run_case, *job): job for job in jobs}
         for done, future in enumerate(as_completed(running), start=1):
             name, label, seed = running[future]
+            if (fault := future.exception()) is not None:
+                failed.append(f"{name}: {label}, seed {seed}: {fault!r}")
+                continue
             runs = records[name]["cases"][label]["runs"]
             runs[str(seed)] = {**future.result(), "versions": _versions()}
             records[name]["cases"][label]["runs"] = dict(sorted(runs.items()))
             write_record(records[name])
             print(f"{done}/{len(jobs)} {name}: {label}, seed {seed}", flush=True)
+    if failed:
+        sys.exit("\n".join(["these runs failed, all others are on record:", *failed]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a training depends on, as data, and the recipes that were found to learn (chapter 09)."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,13 @@ class Stage:
     segments: tuple[int, int]
 
     def __post_init__(self):
+        if not isinstance(self.task, Task):
+            raise TypeError(f"task={self.task!r}: expected a task such as Cards()")
         check_integer("steps", self.steps, at_least=1)
+        if not isinstance(self.segments, tuple):
+            raise TypeError(f"segments={self.segments!r}: expected a tuple (shortest, longest)")
+        if len(self.segments) != 2:
+            raise ValueError(f"segments={self.segments}: expected (shortest, longest)")
         shortest, longest = self.segments
         check_integer("segments", shortest, at_least=1)
         check_integer("segments", longest, at_least=shortest)
@@ -92,8 +99,7 @@ class Recipe:
     score_every: int = 50
 
     def __post_init__(self):
-        if not self.stages:
-            raise ValueError("stages=(): expected at least one")
+        _check_stages(self.stages)
         check_flag("unit_scores", self.unit_scores)
         check_flag("use_memory", self.use_memory)
         check_choice("method", self.method, ("bptt", "mrbp"))
@@ -101,6 +107,12 @@ class Recipe:
             check_integer(name, getattr(self, name), at_least=1)
         for name in ("learning_rate", "clip", "slot_scale"):
             _check_positive(name, getattr(self, name))
+        endless = torch.finfo(torch.float32).max
+        for name, low in (("weight_decay", 0.0), ("keep_bias", -endless)):
+            value = getattr(self, name)
+            check_number(name, value, low=low, high=endless, expected=f"a number from {low:g}")
+        if self.stop_at is not None:
+            check_number("stop_at", self.stop_at, low=0.0, high=1.0, expected="an accuracy or None")
         if self.detach_every is not None:
             check_integer("detach_every", self.detach_every, at_least=1)
             if self.method == "mrbp":
@@ -125,6 +137,22 @@ class Recipe:
         return self.stages[-1]
 
 
+def _check_stages(stages: tuple[Stage, ...]) -> None:
+    """Raise unless these are stages that one model can go through."""
+    if not isinstance(stages, tuple) or not all(isinstance(stage, Stage) for stage in stages):
+        raise TypeError(f"stages={stages!r}: expected a tuple of Stage")
+    if not stages:
+        raise ValueError("stages=(): expected at least one")
+    if len({_tokens(stage.task) for stage in stages}) > 1:
+        raise ValueError("stages: expected tasks in which every token means the same")
+
+
+def _tokens(task: Task) -> tuple:
+    """Return what fixes the meaning of a task's tokens and the sizes of a model for it."""
+    boxes = (task.keys, task.values, task.noise) if isinstance(task, Cards) else ()
+    return (type(task), task.max_seq_len, *boxes)
+
+
 def _check_positive(name: str, value: float) -> None:
     tiny, huge = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
     check_number(name, value, low=tiny, high=huge, expected="a finite number above 0")
@@ -138,7 +166,7 @@ def to_plain(recipe: Recipe) -> dict:
     plain = dataclasses.asdict(recipe)
     for entry, stage in zip(plain["stages"], recipe.stages, strict=True):
         entry["task"] = {"name": type(stage.task).__name__, **entry["task"]}
-    return plain
+    return json.loads(json.dumps(plain))  # tuples become lists, as in a file
 
 
 def from_plain(plain: dict) -> Recipe:
@@ -149,6 +177,8 @@ def from_plain(plain: dict) -> Recipe:
     """
     stages = []
     for entry in plain["stages"]:
+        if not isinstance(entry["task"], dict):
+            raise TypeError(f"task={entry['task']!r}: expected an object with a name")
         options = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry["task"].items()

@@ -94,9 +94,10 @@ class Cards:
             raise ValueError(f"max_cards={self.max_cards}: expected at most content={self.content}")
         for bound in self._write_range:
             _check_probability("write_probability", bound)
-        low, high = self._write_range
-        if low > high:
-            raise ValueError(f"write_probability={self.write_probability}: expected low, high")
+        if len(self._write_range) != 2 or self._write_range[0] > self._write_range[1]:
+            raise ValueError(
+                f"write_probability={self.write_probability}: expected one or (lowest, highest)"
+            )
         _check_probability("ask_probability", self.ask_probability)
         check_flag("ask_fresh", self.ask_fresh)
 
@@ -383,7 +384,11 @@ def _characters() -> dict[str, Tensor]:
     """Return the characters of Python's own help texts as ids, (length,), of each split."""
     from pydoc_data.topics import topics
 
-    text = "".join(topics[name] for name in sorted(topics))
+    # Topics repeat one another; what was trained on must not come up in the test.
+    paragraphs = dict.fromkeys(
+        paragraph for name in sorted(topics) for paragraph in topics[name].split("\n\n")
+    )
+    text = "\n\n".join(paragraphs)
     ids = {character: i for i, character in enumerate(CHARACTERS)}
     tokens = torch.tensor([ids.get(character, len(CHARACTERS)) for character in text])
     cut = len(tokens) * 9 // 10
@@ -402,8 +407,8 @@ class Text:
         TypeError, ValueError: an option outside its range.
 
     Source:
-        `pydoc_data.topics`: the reference of the Python language that comes with Python, some
-        half a million characters. It differs a little between versions of Python.
+        `pydoc_data.topics`: the reference of the Python language that comes with Python; each
+        paragraph once. It differs a little between versions of Python.
     """
 
     length: int = 32

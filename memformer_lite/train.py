@@ -177,6 +177,8 @@ class Run:
         self, recipe: Recipe, *, seed: int = 0, change: Callable[[Learner], None] | None = None
     ):
         check_integer("seed", seed, at_least=0)
+        if seed >= 2**32:
+            raise ValueError(f"seed={seed}: expected less than 2**32, the bits that torch uses")
         torch.manual_seed(seed)
         self.recipe = recipe
         self.seed = seed
@@ -236,6 +238,7 @@ class Run:
             "recipe": to_plain(self.recipe),
             "seed": self.seed,
             "history": asdict(self.history),
+            "tensors": sorted(tensors),
         }
         write_checkpoint(path, tensors, notes)
 
@@ -249,19 +252,39 @@ class Run:
         """
         tensors, notes = read_checkpoint(path)
         try:
+            if sorted(tensors) != notes["tensors"]:
+                raise ValueError("other tensors than it was saved with")
             run = cls(from_plain(notes["recipe"]), seed=notes["seed"])
-            run.history = History(**notes["history"])
+            run.history = _history(notes["history"])
             run.learner.load_state_dict(_below("learner.", tensors))
-            state = run.optimizer.state_dict()
-            for name, value in _below("optimizer.", tensors).items():
-                number, kind = name.split(".")
-                state["state"].setdefault(int(number), {})[kind] = value
-            run.optimizer.load_state_dict(state)
+            run._load_optimizer(_below("optimizer.", tensors))
             run.generator.set_state(tensors["random.streams"])
             torch.set_rng_state(tensors["random.global"])
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
             raise ValueError(f"{path}: expected the checkpoint of a run, got: {fault}") from fault
         return run
+
+    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        """Take over the optimizer's state; raise where it does not fit the parameters."""
+        shapes = [parameter.shape for parameter in self.learner.parameters()]
+        state = self.optimizer.state_dict()
+        for name, value in tensors.items():
+            number, kind = name.split(".")
+            if value.ndim and value.shape != shapes[int(number)]:
+                raise ValueError(f"optimizer.{name} has shape {tuple(value.shape)}")
+            state["state"].setdefault(int(number), {})[kind] = value
+        self.optimizer.load_state_dict(state)
+
+
+def _history(plain: dict) -> History:
+    """Return the history that a checkpoint holds; raise where it is none."""
+    if not isinstance(plain, dict):
+        raise TypeError(f"history={plain!r}: expected an object of lists")
+    for name, values in plain.items():
+        numbers = isinstance(values, list) and all(isinstance(v, int | float) for v in values)
+        if not numbers:
+            raise TypeError(f"history: expected a list of numbers as {name}")
+    return History(**plain)
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -285,6 +308,8 @@ def _backward(learner: Learner, stream: list[Segment], recipe: Recipe) -> float:
         loss, after = learner(segment, mems)
         return (None if loss is None else loss / len(stream)), after
 
+    if not recipe.task.guesses_next and all((s.answers == NOT_ASKED).all() for s in stream):
+        return 0.0  # a stream without a question teaches nothing
     mems = learner.start(recipe.batch_size)
     if recipe.method == "mrbp":
         return float(replay_backward(step, stream, mems).loss)
@@ -298,7 +323,8 @@ def held_out(recipe: Recipe) -> list[Segment]:
         task = dataclasses.replace(task, split="test")
     if isinstance(task, Digits | Rows):
         return task.all_images()
-    generator = torch.Generator().manual_seed(2**32)  # seeds of runs are far smaller
+    # So many rows at once that no training draws them, whatever its seed.
+    generator = torch.Generator().manual_seed(0)
     return task.stream(512, recipe.stages[-1].segments[1], generator=generator)
 
 
@@ -367,9 +393,9 @@ def main(arguments: list[str] | None = None) -> None:
     """The command `python -m memformer_lite.train`; see its `--help`."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
     try:
         run = _new_or_resumed(options)
+        torch.set_num_threads(options.threads)
     except (OSError, TypeError, ValueError) as fault:
         parser.error(str(fault))
     began = time.process_time()
@@ -380,8 +406,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as fault:
         parser.error(str(fault))
     except KeyboardInterrupt:
-        kept = f"; go on with --resume {options.save}" if options.save else ""
-        sys.exit(f"\nstopped after {len(run.history.losses)} steps{kept}")
+        sys.exit(f"\nstopped after {len(run.history.losses)} steps{_way_on(options.save)}")
     seconds = time.process_time() - began
     parameters = sum(parameter.numel() for parameter in run.learner.parameters())
     measure = "bits a token" if run.recipe.task.guesses_next else "accuracy"
@@ -389,6 +414,17 @@ def main(arguments: list[str] | None = None) -> None:
         f"{options.recipe}, seed {run.seed}: held-out {measure} {run.history.scores[-1]:.3f} after "
         f"{len(run.history.losses)} steps, {seconds:.1f} CPU seconds, {parameters:,} parameters"
     )
+
+
+def _way_on(saved: Path | None) -> str:
+    """Say from where an interrupted training can go on, if it can."""
+    if saved is None or not saved.is_file():
+        return ""
+    try:
+        steps = len(Run.load(saved).history.losses)
+    except ValueError:
+        return ""
+    return f"; go on from step {steps} with --resume {saved}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -414,8 +450,11 @@ def _new_or_resumed(options: argparse.Namespace) -> Run:
     check_integer("--threads", options.threads, at_least=1)
     for name in ("save", "save_model"):
         path = getattr(options, name)
+        option = f"--{name.replace('_', '-')} {path}"
         if path is not None and not path.absolute().parent.is_dir():
-            raise ValueError(f"--{name.replace('_', '-')} {path}: its folder does not exist")
+            raise ValueError(f"{option}: its folder does not exist")
+        if path is not None and path.is_dir():
+            raise ValueError(f"{option}: expected a file, this is a folder")
     recipe = RECIPES[options.recipe]
     if options.steps is not None:
         check_integer("--steps", options.steps, at_least=1)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "book/appendix/paper_map.md").read_text(encoding="utf-8")
 LINES = sorted(set(re.findall(r"`(\w+\.py):(\d+) (\w+)`", TEXT)))
 OBJECTS = sorted(
-    set(re.findall(r"`(bucketing|attention|encoder|memory|decoder|memformer)\.(\w+)`", TEXT))
+    set(re.findall(r"`(bucketing|attention|encoder|memory|decoder|memformer|replay)\.(\w+)`", TEXT))
 )
 TESTS = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", TEXT)))
 

@@ -542,15 +542,23 @@ def test_a_choice_that_there_is_not_is_refused(build, name, value):
 
 @pytest.fixture(scope="module")
 def text():
-    """The help texts, with one sign for all characters that are not in the vocabulary."""
-    whole = "".join(topics[name] for name in sorted(topics))
-    known = "".join(sign if sign in CHARACTERS else "\0" for sign in whole)
-    cut = len(known) * 9 // 10
-    return {"train": known[:cut], "test": known[cut:]}
+    """The text of each split, with one sign for all characters not in the vocabulary."""
+    return {split: "".join(letters(tokens[None])) for split, tokens in tasks._characters().items()}
 
 
 def letters(tokens):
     return ["".join((*CHARACTERS, "\0")[t] for t in row) for row in tokens.tolist()]
+
+
+def test_the_text_is_real_and_a_tenth_of_it_is_kept_for_the_test(text):
+    """Line by line as Python's help says it; only the line at the cut may be in two pieces."""
+    whole_text = "".join(topics.values())
+    known = {line for topic in topics.values() for line in topic.split("\n")}
+    known = {"".join(c if c in CHARACTERS else "\0" for c in line) for line in known}
+    lines = (text["train"] + text["test"]).split("\n")
+    assert sum(line not in known for line in lines) <= len(topics)  # where two topics meet
+    assert len(text["train"]) // 9 == pytest.approx(len(text["test"]), abs=2)
+    assert 0.5 < (len(text["train"]) + len(text["test"])) / len(whole_text) <= 1
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
