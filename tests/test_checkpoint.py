@@ -363,6 +363,9 @@ RUNS = {
     "no state of the optimizer": lambda good: {
         "without": [name for name in good[1] if name.startswith("optimizer.")]
     },
+    "no state of one weight": lambda good: {
+        "without": [name for name in good[1] if name.startswith("optimizer.0.")]
+    },
     "a part of a weight's state": lambda good: {"without": ["optimizer.0.exp_avg"]},
     "an optimizer of another shape": tensor("optimizer.0.exp_avg", torch.zeros(3)),
     "an optimizer of another model": tensor("optimizer.999.step", torch.zeros(())),

@@ -136,7 +136,7 @@ def test_cards_are_drawn_evenly():
     """Boxes, values, places, numbers of cards, noise, and which of the known boxes is asked."""
     first_noise = ODD.question(ODD.keys)
     counts = {what: Counter() for what in ("writes", "cards", "place", "key", "value", "noise")}
-    asked = Counter()
+    asked, same_box = Counter(), Counter()
     stream = ODD.stream(200, 20, generator=generator(2))
     for pages in read(ODD, stream):
         held = set()
@@ -149,6 +149,8 @@ def test_cards_are_drawn_evenly():
                 counts["place"][place] += 1
                 counts["key"][key] += 1
                 counts["value"][value] += 1
+            if len(cards) > 1:
+                same_box[cards[0][1] == cards[1][1]] += 1
             may_ask = held - {key for _, key, _ in cards}
             if len(may_ask) == ODD.keys:
                 asked[last[1]] += 1
@@ -160,6 +162,7 @@ def test_cards_are_drawn_evenly():
     frequencies_agree(counts["key"], evenly(range(ODD.keys)), "box")
     frequencies_agree(counts["value"], evenly(range(ODD.values)), "value")
     frequencies_agree(asked, evenly(range(ODD.keys)), "asked box")
+    frequencies_agree(same_box, {True: 1 / ODD.keys, False: 1 - 1 / ODD.keys}, "the same box twice")
     noise = Counter({token: n for token, n in counts["noise"].items() if token >= 0})
     frequencies_agree(noise, evenly(range(ODD.noise)), "noise")
     # Cards of one segment stand in different places: these counts vary less than by chance.
@@ -195,7 +198,7 @@ def test_certain_and_impossible_writing(probability):
 def test_recall_stream_names_each_box_once_and_asks_after_the_gap(task, gap):
     stream = task.recall_stream(29, gap, generator=generator(5))
     assert len(stream) == task.keys + gap + 1
-    orders, asked = set(), set()
+    orders, asked, places = set(), set(), set()
     for *pages, (content, last, answer) in read(task, stream):
         held, order = {}, []
         for step, (words, end, nothing) in enumerate(pages):
@@ -210,7 +213,8 @@ def test_recall_stream_names_each_box_once_and_asks_after_the_gap(task, gap):
         assert last[0] == "question" and answer == held[last[1]]
         orders.add(tuple(order))
         asked.add(last[1])
-    assert asked == set(range(task.keys))
+        places.add(order.index(last[1]))
+    assert asked == places == set(range(task.keys)), "not any box, early or late, is asked"
     assert len(orders) == math.factorial(task.keys) or task.keys > 3, "the order is not drawn"
 
 
