@@ -17,6 +17,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for who waits
+os.environ["MEMFORMER_LITE_STATIC"] = "1"  # widgets as on the site, also where anywidget is
 
 collected, finished, gaps = set(), set(), []
 

@@ -45,7 +45,7 @@ globalThis.siteChecks = {
   // What a reader of the page would miss on paper.
   unprinted() {
     return content("h2, h3, p, li, pre, table, figure, math, svg[role=img]")
-      .filter((e) => !e.closest("summary, button"))
+      .filter((e) => !e.closest("summary, button, .mfl-live"))  // a widget prints its twin
       .filter((e) => !e.checkVisibility({ contentVisibilityAuto: true, visibilityProperty: true }))
       .map(start);
   },

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
-READ_BY_CHAPTERS = {".py", ".json", ".safetensors"}
+READ_BY_CHAPTERS = {".py", ".js", ".css", ".json", ".safetensors"}
 REDIRECT = """<!doctype html>
 <html lang="en">
 <head>
@@ -76,7 +76,12 @@ def main():
     forget()
     # The chapters import this tree's package, also in a copy of the tree with a borrowed .venv.
     # A progress bar is for who waits; on a page it is noise.
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "TQDM_DISABLE": "1",
+        "MEMFORMER_LITE_STATIC": "1",  # a live widget would need its kernel
+    }
     command = Path(sys.executable).with_name("jupyter-book")
     built = subprocess.run(
         [command, "build", ".", "-W", "-n", "--keep-going"], cwd=ROOT, env=env, check=False

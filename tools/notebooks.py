@@ -30,6 +30,7 @@ def run(notebook):
         "PYTHONPATH": os.pathsep.join(paths),
         "OMP_NUM_THREADS": threads,
         "TQDM_DISABLE": "1",  # a progress bar is for who waits
+        "MEMFORMER_LITE_STATIC": "1",  # a live widget would need its kernel
     }
     with tempfile.TemporaryDirectory() as empty:
         client = NotebookClient(

@@ -1,0 +1,7 @@
+"""Pictures that answer: on a static page in plain JavaScript, with a kernel as live views."""
+
+from memformer_lite.widgets.attention_explorer import AttentionExplorer
+from memformer_lite.widgets.bucket_explorer import BucketExplorer
+from memformer_lite.widgets.memory_explorer import MemoryExplorer
+
+__all__ = ["AttentionExplorer", "BucketExplorer", "MemoryExplorer"]

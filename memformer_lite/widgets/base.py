@@ -1,0 +1,162 @@
+"""What all widgets share: data in, one HTML element out, with a kernel or without.
+
+A widget is a class here and an ES module (`<name>.js`) beside it. The module draws and computes;
+Python checks the data and hands it over. The same module runs as plain `text/html` on a page, and,
+where a kernel runs and `anywidget` is installed, as a live view.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from memformer_lite.figures import (
+    BOXES,
+    KEPT,
+    NEUTRAL,
+    SLOTS,
+    TOKENS,
+    WRITTEN,
+    Picture,
+)
+
+FOLDER = Path(__file__).parent
+STATIC = "MEMFORMER_LITE_STATIC"  # set to anything: no live views, as in the build of the site
+_COLOURS = {
+    "slots": SLOTS,
+    "tokens": TOKENS,
+    "kept": KEPT,
+    "written": WRITTEN,
+    "neutral": NEUTRAL,
+    **{f"box-{box.lower()}": colour for box, colour in BOXES.items()},
+}
+
+
+class Widget:
+    """A picture that answers: base class of all widgets.
+
+    A subclass sets `name` and `heights`, checks its arguments, and calls `super().__init__`.
+
+    Args:
+        data: what the module's `mount(el, data, live)` gets; plain JSON with finite numbers.
+        twin: the still picture, shown in print, without JavaScript, and where the module fails.
+
+    Raises:
+        TypeError: `data` is not plain JSON, or `twin` not a `Picture`.
+        ValueError: a number in `data` is not finite.
+    """
+
+    name = ""  # of the module beside this file, without .js
+    heights = (400, 500, 600)  # kept free, in px, where the widget is at least 680, 480, 0 px wide
+
+    def __init__(self, *, data: dict, twin: Picture):
+        if not isinstance(twin, Picture):
+            raise TypeError(f"twin: expected a Picture, got {type(twin).__name__}")
+        try:
+            self._json = json.dumps(data, allow_nan=False, separators=(",", ":"))
+        except TypeError as error:
+            raise TypeError(f"data: expected plain JSON; {error}") from None
+        except ValueError as error:
+            raise ValueError(f"data: expected finite numbers; {error}") from None
+        self.twin = twin
+        self._live = None
+
+    @classmethod
+    def code(cls) -> str:
+        """Return the ES module: the shared helpers and, after them, the widget's own text."""
+        return _code(cls.name)
+
+    @property
+    def data(self) -> dict:
+        """What the module gets, a fresh copy."""
+        return json.loads(self._json)
+
+    @property
+    def state(self) -> dict:
+        """What the reader has chosen in the live view; empty where there is none."""
+        return dict(self._live.state) if self._live is not None else {}
+
+    def __repr__(self) -> str:
+        return f"Widget: {self.twin.alt}"
+
+    def _repr_html_(self) -> str:
+        data = self._json.replace("<", "\\u003c")  # nothing in it may end the script
+        key = f"{self.name}-{hashlib.sha256(data.encode()).hexdigest()[:8]}"
+        start = f'start("{key}", mount, {data});'
+        return (
+            f"{self._markup(key)}\n<style>{style()}</style>\n"
+            f'<script type="module">\n{self.code()}\n{start}\n</script>'
+        )
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        bundle = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        if self._live is None:
+            self._live = self._view()
+        if self._live is None:
+            return bundle
+        live = self._live._repr_mimebundle_() or {}
+        live, metadata = live if isinstance(live, tuple) else (live, {})
+        return {**live, **bundle}, metadata
+
+    def _markup(self, key: str) -> str:
+        """Return the element into which the module draws, with the twin in it."""
+        sizes = zip(("wide", "medium", "narrow"), self.heights, strict=True)
+        reserved = ";".join(f"--mfl-{size}:{height}px" for size, height in sizes)
+        return (
+            f'<div class="mfl-widget" data-mfl="{key}"><div class="mfl-box" style="{reserved}">'
+            '<div class="mfl-live" data-lm-suppress-shortcuts="true" hidden></div>'
+            f'<div class="mfl-twin">{self.twin._repr_html_()}</div></div></div>'
+        )
+
+    def _view(self):
+        """Return the live view, or None without a kernel, without anywidget, or if not wanted."""
+        if os.environ.get(STATIC) or not _kernel_runs():
+            return None
+        view = _view_class(self.name)
+        return view and view(data=self.data, markup=self._markup(self.name))
+
+
+@functools.cache
+def style() -> str:
+    """Return the one style sheet, with the book's colours by meaning before it."""
+    colours = ";".join(f"--mfl-{name}:{colour}" for name, colour in _COLOURS.items())
+    return f".mfl-widget{{{colours}}}\n" + (FOLDER / "widgets.css").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _code(name: str) -> str:
+    texts = [(FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("shared", name)]
+    return "\n".join(texts)
+
+
+def live_code(name: str) -> str:
+    """Return the module as anywidget wants it, with a default export."""
+    return f"{_code(name)}\nexport default {{ render: (view) => renderLive(view, mount) }};\n"
+
+
+def _kernel_runs() -> bool:
+    """Say whether this is the process of a notebook's kernel."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
+
+
+@functools.cache
+def _view_class(name: str):
+    """Return the anywidget class of a module, or None where anywidget is not installed."""
+    try:
+        import anywidget
+        import traitlets
+    except ImportError:
+        return None
+
+    class View(anywidget.AnyWidget):
+        _esm = live_code(name)
+        _css = style()
+        data = traitlets.Dict().tag(sync=True)
+        markup = traitlets.Unicode().tag(sync=True)
+        state = traitlets.Dict().tag(sync=True)
+
+    View.__name__ = f"View_{name}"  # anywidget tells style sheets and modules apart by it
+    return View
