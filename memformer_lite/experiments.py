@@ -264,6 +264,15 @@ EXPERIMENTS = {
             )
             for scale in (0.3, 1.0, 3.0)
             for temperature in (0.25, 0.5)
+        }
+        # The learning rate was found with a GRU: each also gets half and double of it.
+        | {
+            f"{label}, learning rate {rate:g}": Case(replace(recipe, learning_rate=rate))
+            for label, recipe in (
+                ("GRU, keep bias 1, temperature 0.25", _CARDS),
+                ("BMN, slot scale 1, temperature 0.25", replace(_CARDS, update="bmn")),
+            )
+            for rate in (0.002, 0.008)
         },
         measure_cards,
     ),
