@@ -5,6 +5,8 @@ A file is written beside its place and then moved there, so that the last good o
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -18,20 +20,42 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], notes: dict) 
     """Write `tensors` and `notes` (plain data) to `path`, all or nothing.
 
     Raises:
-        FileNotFoundError: the folder of `path` does not exist.
+        OSError: as `check_place`.
     """
     path = Path(path)
     metadata = {"format": FORMAT, "notes": json.dumps(notes)}
     content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: expected a path in a folder that exists")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with _beside(path) as temporary:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+
+def check_place(path: str | Path) -> None:
+    """Raise unless a checkpoint can be written to `path`; leave all as it is.
+
+    Raises:
+        FileNotFoundError: the folder of `path` does not exist.
+        FileExistsError: `path` is a folder, a device or something else that is no file: it would
+            be replaced.
+        OSError: no file may be written there.
+    """
+    with _beside(Path(path)) as temporary:
+        temporary.touch()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a place for a file that will be moved to `path`, and clean up there."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: expected a path in a folder that exists")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path}: expected a file, there is a folder or a device")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -59,5 +83,5 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         )
     try:
         return tensors, json.loads(metadata["notes"])
-    except (KeyError, ValueError) as fault:
+    except (KeyError, ValueError, RecursionError) as fault:
         raise ValueError(f"{path}: expected a checkpoint with notes, got {fault!r}") from fault
