@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+ENTRY = "memformer_lite"  # of the file's metadata
 FORMAT = "memformer_lite checkpoint 1"
 
 
@@ -23,7 +24,8 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], notes: dict) 
         OSError: as `check_place`.
     """
     path = Path(path)
-    metadata = {"format": FORMAT, "notes": json.dumps(notes)}
+    # One entry, as safetensors writes several in any order: the same content is the same file.
+    metadata = {ENTRY: json.dumps({"format": FORMAT, "notes": notes})}
     content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
     with _beside(path) as temporary:
         with open(temporary, "wb") as file:
@@ -76,12 +78,11 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as fault:
         raise ValueError(f"{path}: expected a checkpoint, got another file ({fault})") from fault
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: expected format {FORMAT!r}, got {metadata.get('format')!r}: "
-            "not a checkpoint of this package"
-        )
     try:
-        return tensors, json.loads(metadata["notes"])
-    except (KeyError, ValueError, RecursionError) as fault:
-        raise ValueError(f"{path}: expected a checkpoint with notes, got {fault!r}") from fault
+        entry = json.loads(metadata[ENTRY])
+        found, notes = entry["format"], entry["notes"]
+    except (KeyError, TypeError, ValueError, RecursionError) as fault:
+        raise ValueError(f"{path}: expected a checkpoint of this package, got {fault!r}") from fault
+    if found != FORMAT:
+        raise ValueError(f"{path}: expected format {FORMAT!r}, got {found!r}")
+    return tensors, notes

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from memformer_lite import checkpoint
-from memformer_lite.checkpoint import FORMAT, check_place, read_checkpoint, write_checkpoint
+from memformer_lite.checkpoint import ENTRY, FORMAT, check_place, read_checkpoint, write_checkpoint
 from memformer_lite.recipes import Recipe, Stage
 from memformer_lite.tasks import Parity
 from memformer_lite.train import Run, load_learner, save_learner
@@ -55,6 +55,14 @@ def test_tensors_and_notes_come_back(tmp_path):
     for name, value in tensors.items():
         assert back[name].dtype == value.dtype and torch.equal(back[name], value), name
     assert files(tmp_path) == ["file"]
+
+
+def test_the_same_content_is_the_same_file(tmp_path):
+    written = set()
+    for number in range(20):
+        write_checkpoint(tmp_path / str(number), NEW, {"x": 1, "y": [2]})
+        written.add((tmp_path / str(number)).read_bytes())
+    assert len(written) == 1
 
 
 def test_a_file_is_replaced_and_a_name_without_folder_works(tmp_path, monkeypatch):
@@ -277,17 +285,21 @@ def others(path, good):
     yield "torch.save"
     save_file(tensors, path)
     yield "safetensors without notes"
-    for metadata in (
-        {"notes": json.dumps(notes)},
-        {"format": "pt", "notes": json.dumps(notes)},
-        {"format": FORMAT + "0", "notes": json.dumps(notes)},
-        {"format": FORMAT},
-        {"format": FORMAT, "notes": ""},
-        {"format": FORMAT, "notes": "{'recipe': 1}"},
-        {"format": FORMAT, "notes": "[" * 100_000 + "]" * 100_000},
+    entry = {"format": FORMAT, "notes": notes}
+    for value in (
+        json.dumps({"notes": notes}),
+        json.dumps(entry | {"format": "pt"}),
+        json.dumps(entry | {"format": FORMAT + "0"}),
+        json.dumps({"format": FORMAT}),
+        json.dumps([FORMAT, notes]),
+        json.dumps(FORMAT),
+        "",
+        "{'recipe': 1}",
+        "[" * 100_000 + "]" * 100_000,
     ):
+        metadata = {ENTRY: value}
         save_file(tensors, path, metadata)
-        yield f"metadata {str(metadata)[:60]}"
+        yield f"metadata {value[:60]}"
 
 
 @pytest.mark.parametrize("load", [read_checkpoint, Run.load, load_learner])
