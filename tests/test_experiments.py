@@ -1,5 +1,6 @@
 """The records are those of the present code, and a run of experiments can be interrupted."""
 
+import functools
 import json
 import math
 import os
@@ -76,6 +77,26 @@ def test_the_record_belongs_to_the_present_configuration(name):
     for label, case in record["cases"].items():
         assert list(case["runs"]) == seeds, label
         assert from_plain(case["recipe"]) == EXPERIMENTS[name].cases[label].recipe
+
+
+def names_in(data):
+    """Return the names in nested plain data, in place of its numbers."""
+    return {k: names_in(value) for k, value in data.items()} if isinstance(data, dict) else None
+
+
+@functools.cache
+def names_measured(measure):
+    """Return what the present code measures, found with an untrained learner."""
+    case = next(c for e in EXPERIMENTS.values() if e.measure is measure for c in e.cases.values())
+    return names_in(json.loads(json.dumps(measure(case.run(0).learner.eval()))))
+
+
+@every_experiment
+def test_the_record_holds_what_the_present_code_measures(name):
+    expected = names_measured(EXPERIMENTS[name].measure)
+    for label, case in load_record(name)["cases"].items():
+        for seed, run in case["runs"].items():
+            assert names_in(run["results"]) == expected, f"{label}, seed {seed}"
 
 
 @every_experiment
