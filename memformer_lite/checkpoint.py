@@ -5,12 +5,15 @@ A file is written beside its place and then moved there, so that the last good o
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+ENTRY = "memformer_lite"  # of the file's metadata
 FORMAT = "memformer_lite checkpoint 1"
 
 
@@ -18,20 +21,43 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], notes: dict) 
     """Write `tensors` and `notes` (plain data) to `path`, all or nothing.
 
     Raises:
-        FileNotFoundError: the folder of `path` does not exist.
+        OSError: as `check_place`.
     """
     path = Path(path)
-    metadata = {"format": FORMAT, "notes": json.dumps(notes)}
+    # One entry, as safetensors writes several in any order: the same content is the same file.
+    metadata = {ENTRY: json.dumps({"format": FORMAT, "notes": notes})}
     content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: expected a path in a folder that exists")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with _beside(path) as temporary:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+
+def check_place(path: str | Path) -> None:
+    """Raise unless a checkpoint can be written to `path`; leave all as it is.
+
+    Raises:
+        FileNotFoundError: the folder of `path` does not exist.
+        FileExistsError: `path` is a folder, a device or something else that is no file: it would
+            be replaced.
+        OSError: no file may be written there.
+    """
+    with _beside(Path(path)) as temporary:
+        temporary.touch()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a place for a file that will be moved to `path`, and clean up there."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: expected a path in a folder that exists")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path}: expected a file, there is a folder or a device")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,12 +78,11 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as fault:
         raise ValueError(f"{path}: expected a checkpoint, got another file ({fault})") from fault
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: expected format {FORMAT!r}, got {metadata.get('format')!r}: "
-            "not a checkpoint of this package"
-        )
     try:
-        return tensors, json.loads(metadata["notes"])
-    except (KeyError, ValueError) as fault:
-        raise ValueError(f"{path}: expected a checkpoint with notes, got {fault!r}") from fault
+        entry = json.loads(metadata[ENTRY])
+        found, notes = entry["format"], entry["notes"]
+    except (KeyError, TypeError, ValueError, RecursionError) as fault:
+        raise ValueError(f"{path}: expected a checkpoint of this package, got {fault!r}") from fault
+    if found != FORMAT:
+        raise ValueError(f"{path}: expected format {FORMAT!r}, got {found!r}")
+    return tensors, notes

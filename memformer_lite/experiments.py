@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -419,18 +420,25 @@ def main(arguments: list[str] | None = None) -> None:
     ]
     print(f"{len(jobs)} runs to do", flush=True)
     failed = []
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches the workers too and ends them, so that nobody waits for runs in vain.
+    stop_at_once = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(options.workers, mp_context=spawn, **stop_at_once) as pool:
         running = {pool.submit(run_case, *job): job for job in jobs}
-        for done, future in enumerate(as_completed(running), start=1):
-            name, label, seed = running[future]
-            if (fault := future.exception()) is not None:
-                failed.append(f"{name}: {label}, seed {seed}: {fault!r}")
-                continue
-            runs = records[name]["cases"][label]["runs"]
-            runs[str(seed)] = {**future.result(), "versions": _versions()}
-            records[name]["cases"][label]["runs"] = dict(sorted(runs.items()))
-            write_record(records[name])
-            print(f"{done}/{len(jobs)} {name}: {label}, seed {seed}", flush=True)
+        try:
+            for done, future in enumerate(as_completed(running), start=1):
+                name, label, seed = running[future]
+                if (fault := future.exception()) is not None:
+                    failed.append(f"{name}: {label}, seed {seed}: {fault!r}")
+                    continue
+                runs = records[name]["cases"][label]["runs"]
+                runs[str(seed)] = {**future.result(), "versions": _versions()}
+                records[name]["cases"][label]["runs"] = dict(sorted(runs.items()))
+                write_record(records[name])
+                print(f"{done}/{len(jobs)} {name}: {label}, seed {seed}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            sys.exit("\nstopped; the same command goes on with what is not on record")
     if failed:
         sys.exit("\n".join(["these runs failed, all others are on record:", *failed]))
 

@@ -49,7 +49,7 @@ def bptt_backward(
     Source:
         Truncation as in every recurrent network; v1 of the paper compares with both.
     """
-    segments = _check(segments)
+    segments = _check(segments, mems)
     if detach_every is not None:
         check_integer("detach_every", detach_every, at_least=1)
     size = detach_every or len(segments)
@@ -78,9 +78,11 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
         step: called as `step(segment, mems)`; returns the segment's loss (a scalar, or None) and
             the next state. It must do the same at each call with the same arguments, also where
             gradients are off: it changes nothing that it uses, and draws random numbers only
-            from torch's global generators, of the CPU and of CUDA. Its loss is not used where
-            gradients are off: a step that draws nothing may leave it out there.
-        segments: at least one, of any type; each is handed to `step` as it is.
+            from torch's global generators, of the CPU and of CUDA. What it changes without using
+            it, such as a batch norm's running statistics, is changed at each call. Its loss is not
+            used where gradients are off: a step that draws nothing may leave it out there.
+        segments: at least one, of any type; each is handed to `step` as it is. What they were
+            computed from gets a gradient only if no two share it: a backward pass frees its graph.
         mems: the state before the first segment: a tensor, or a tuple of tensors. What it was
             computed from gets its gradient as well.
 
@@ -89,9 +91,11 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
         `backward()` does. For S segments: at most 2S - 1 calls of `step` and S backward passes.
 
     Raises:
-        ValueError: no segment; no segment with a loss that depends on what requires a gradient;
-            a loss that is no scalar. No `.grad` has changed then.
-        TypeError: `step` does not return a loss and a state.
+        ValueError: no segment; no segment with a loss that requires a gradient; a loss that is no
+            scalar. No `.grad` has changed then. Every state but the first requires one, so that
+            of several segments without any trainable parameter nothing is refused.
+        TypeError: `mems` is no tensor or tuple of tensors; `step` does not return a loss and a
+            state. No `.grad` has changed then, either.
         RuntimeError: called where gradients are switched off.
 
     Source:
@@ -100,7 +104,7 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
         runs two backward passes a segment and keeps a graph beyond it, takes no memory and
         returns nothing. Here each segment may have a loss, and the step is the caller's.
     """
-    segments = _check(segments)
+    segments = _check(segments, mems)
     starts, dice = _rollout(step, segments, mems)
     last = _replay(step, segments[-1], starts.pop())
     after = _get_dice()
@@ -166,7 +170,8 @@ def memory_replay_backprop(
     if all(target is None for target in targets):
         raise ValueError("tgt: expected a target for at least one segment, got none")
 
-    throws_dice = model.training and model.dropout > 0
+    # A part may be in training mode where the model is not.
+    throws_dice = model.dropout > 0 and any(m.training for m in model.decoder.modules())
 
     def step(segment: tuple, mems: Tensor) -> tuple[Tensor | None, Tensor]:
         src, src_mask, tgt, tgt_mask = segment
@@ -240,10 +245,13 @@ def _send_back(losses: list[Tensor | None], end: State = (), gradients: Sequence
     return count
 
 
-def _check(segments: Sequence) -> list:
+def _check(segments: Sequence, mems: State) -> list:
     segments = list(segments)
     if not segments:
         raise ValueError("segments: expected at least one, got none")
+    if not all(isinstance(tensor, Tensor) for tensor in _tensors(mems)):
+        kind = type(mems).__name__
+        raise TypeError(f"mems: expected a tensor, or a tuple of tensors, got {kind}")
     if not torch.is_grad_enabled():
         raise RuntimeError("gradients are switched off here (torch.no_grad or inference_mode)")
     return segments

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from memformer_lite import checkpoint
-from memformer_lite.checkpoint import FORMAT, read_checkpoint, write_checkpoint
+from memformer_lite.checkpoint import ENTRY, FORMAT, check_place, read_checkpoint, write_checkpoint
 from memformer_lite.recipes import Recipe, Stage
 from memformer_lite.tasks import Parity
 from memformer_lite.train import Run, load_learner, save_learner
@@ -55,6 +55,14 @@ def test_tensors_and_notes_come_back(tmp_path):
     for name, value in tensors.items():
         assert back[name].dtype == value.dtype and torch.equal(back[name], value), name
     assert files(tmp_path) == ["file"]
+
+
+def test_the_same_content_is_the_same_file(tmp_path):
+    written = set()
+    for number in range(20):
+        write_checkpoint(tmp_path / str(number), NEW, {"x": 1, "y": [2]})
+        written.add((tmp_path / str(number)).read_bytes())
+    assert len(written) == 1
 
 
 def test_a_file_is_replaced_and_a_name_without_folder_works(tmp_path, monkeypatch):
@@ -206,6 +214,36 @@ def test_a_folder_in_place_of_the_file_is_left_alone(tmp_path):
     assert files(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("what", ["pipe", "link to a pipe", "folder"])
+def test_what_is_no_file_is_never_replaced(tmp_path, what):
+    """Moved onto /dev/null by the superuser, a checkpoint would take its place for everybody."""
+    path, pipe = tmp_path / "place", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        path = pipe
+    else:
+        path.symlink_to(pipe)
+    before = files(tmp_path), path.lstat()
+    for write in (check_place, lambda path: write_checkpoint(path, OLD, {})):
+        with pytest.raises(FileExistsError, match=f"{path}: expected a file"):
+            write(path)
+    assert (files(tmp_path), path.lstat()) == before
+
+
+def test_a_place_is_checked_without_a_trace(tmp_path):
+    check_place(tmp_path / "file")
+    assert files(tmp_path) == []
+    write_checkpoint(tmp_path / "file", OLD, {"age": "old"})
+    check_place(str(tmp_path / "file"))
+    assert files(tmp_path) == ["file"] and is_old(tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match=r"none/file.*folder that exists"):
+        check_place(tmp_path / "none" / "file")
+    with pytest.raises(OSError, match="too long"):
+        check_place(tmp_path / ("n" * 250))
+
+
 # What is no checkpoint
 
 
@@ -247,16 +285,21 @@ def others(path, good):
     yield "torch.save"
     save_file(tensors, path)
     yield "safetensors without notes"
-    for metadata in (
-        {"notes": json.dumps(notes)},
-        {"format": "pt", "notes": json.dumps(notes)},
-        {"format": FORMAT + "0", "notes": json.dumps(notes)},
-        {"format": FORMAT},
-        {"format": FORMAT, "notes": ""},
-        {"format": FORMAT, "notes": "{'recipe': 1}"},
+    entry = {"format": FORMAT, "notes": notes}
+    for value in (
+        json.dumps({"notes": notes}),
+        json.dumps(entry | {"format": "pt"}),
+        json.dumps(entry | {"format": FORMAT + "0"}),
+        json.dumps({"format": FORMAT}),
+        json.dumps([FORMAT, notes]),
+        json.dumps(FORMAT),
+        "",
+        "{'recipe': 1}",
+        "[" * 100_000 + "]" * 100_000,
     ):
+        metadata = {ENTRY: value}
         save_file(tensors, path, metadata)
-        yield f"metadata {metadata}"
+        yield f"metadata {value[:60]}"
 
 
 @pytest.mark.parametrize("load", [read_checkpoint, Run.load, load_learner])

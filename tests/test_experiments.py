@@ -1,8 +1,16 @@
 """The records are those of the present code, and a run of experiments can be interrupted."""
 
+import functools
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +42,7 @@ from memformer_lite.recipes import Recipe, Stage, from_plain
 from memformer_lite.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
 from memformer_lite.train import Run, accuracy, bits_per_token, train
 
+ROOT = Path(__file__).resolve().parents[1]
 every_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
 CASES = [(name, label) for name, entry in EXPERIMENTS.items() for label in entry.cases]
 every_case = pytest.mark.parametrize(("name", "label"), CASES)
@@ -68,6 +77,26 @@ def test_the_record_belongs_to_the_present_configuration(name):
     for label, case in record["cases"].items():
         assert list(case["runs"]) == seeds, label
         assert from_plain(case["recipe"]) == EXPERIMENTS[name].cases[label].recipe
+
+
+def names_in(data):
+    """Return the names in nested plain data, in place of its numbers."""
+    return {k: names_in(value) for k, value in data.items()} if isinstance(data, dict) else None
+
+
+@functools.cache
+def names_measured(measure):
+    """Return what the present code measures, found with an untrained learner."""
+    case = next(c for e in EXPERIMENTS.values() if e.measure is measure for c in e.cases.values())
+    return names_in(json.loads(json.dumps(measure(case.run(0).learner.eval()))))
+
+
+@every_experiment
+def test_the_record_holds_what_the_present_code_measures(name):
+    expected = names_measured(EXPERIMENTS[name].measure)
+    for label, case in load_record(name)["cases"].items():
+        for seed, run in case["runs"].items():
+            assert names_in(run["results"]) == expected, f"{label}, seed {seed}"
 
 
 @every_experiment
@@ -501,6 +530,59 @@ def test_an_interruption_costs_only_the_runs_that_were_not_finished(done, monkey
     assert done == ALL[:4]
     main([])
     assert done == ALL
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from memformer_lite import experiments
+from memformer_lite.experiments import Case, Experiment, measure_parity
+from memformer_lite.recipes import Recipe, Stage
+from memformer_lite.tasks import Parity
+
+def case(steps):
+    stages = (Stage(Parity(), steps=steps, segments=(2, 2)),)
+    return Case(Recipe(stages=stages, dim=6, heads=2, slots=3, batch_size=5))
+
+cases = {"short": case(2)} | {f"endless {i}": case(10**7 + i) for i in range(5)}
+experiments.RECORDS = Path(sys.argv[1])
+experiments.EXPERIMENTS = {"one": Experiment("Does it end?", cases, measure_parity, (0,))}
+if __name__ == "__main__":
+    experiments.main(["--workers", "2"])
+"""
+
+
+def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(tmp_path):
+    """A terminal sends it to the command and to its workers; none may finish its run first."""
+    script, records = tmp_path / "endless.py", tmp_path / "records"
+    script.write_text(ENDLESS)
+    records.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, script, records],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        # Where the tests run in the background of a shell, Ctrl-C would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout.readline() == "6 runs to do\n"
+        assert "short, seed 0" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 1 and out == "" and "the same command goes on" in error
+        with pytest.raises(ProcessLookupError):
+            for _ in range(300):  # the last one, which only cleans up, ends a little later
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    cases = json.loads((records / "one.json").read_text())["cases"]
+    assert [label for label, case in cases.items() if case["runs"]] == ["short"]
 
 
 def test_a_run_that_fails_does_not_cost_the_others(done, monkeypatch):

@@ -306,6 +306,21 @@ def test_dropout_throws_the_same_dice(device, count):
     assert_differ(other.mem, runs[0][0][0].mem, "dropout is off, so this test shows nothing")
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_dropout_of_a_part_alone_throws_the_same_dice(part):
+    """The model is in evaluation mode, and a part of it in training mode."""
+    model, given, runs = make_model(dropout=0.3), document(4), []
+    getattr(model, part).train()
+    for backward in (
+        lambda: plain(model_step(model), cut(*given), model.get_initial_mem(BATCH)),
+        lambda: memory_replay_backprop(model, *given),
+    ):
+        torch.manual_seed(3)
+        runs.append(((backward(), gradients(model)), torch.get_rng_state()))
+    assert_same(runs[1][0], runs[0][0])
+    assert torch.equal(runs[1][1], runs[0][1]), "the global random state is not BPTT's"
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_random_state_of_every_device_is_replayed(device):
     weight = nn.ParameterList([randn(6).to(device)])
@@ -559,6 +574,15 @@ def test_steps_that_cannot_work_are_refused(backward, what, step, segments, kind
     WEIGHT.grad = None
     with pytest.raises(kind, match=says):
         backward(step, segments, torch.zeros(2))
+    assert WEIGHT.grad is None, "a gradient has changed"
+
+
+@pytest.mark.parametrize("backward", [bptt_backward, replay_backward])
+@pytest.mark.parametrize("mems", [None, [torch.zeros(2)], (torch.zeros(2), 1), 0.0], ids=repr)
+def test_a_start_that_is_no_state_is_refused_before_any_gradient(backward, mems):
+    WEIGHT.grad = None
+    with pytest.raises(TypeError, match=f"mems: .* got {type(mems).__name__}"):
+        backward(returns((WEIGHT.sum(), WEIGHT * 1)), [1, 2], mems)
     assert WEIGHT.grad is None, "a gradient has changed"
 
 

@@ -1,6 +1,9 @@
 """The smaller tools: formulas, Colab's versions, finding the browser."""
 
+import importlib
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +84,24 @@ def test_a_missing_browser_is_a_failure_with_the_packages_name(monkeypatch):
     monkeypatch.setenv("CHROMIUM", "/nonexistent")
     assert browser.find() is None
     assert "apt-get install chromium" in browser.main()
+
+
+def test_the_record_of_memory_and_time_belongs_to_the_present_measurement(monkeypatch):
+    monkeypatch.syspath_prepend(Path(browser.__file__).parent)  # as where it runs as a command
+    bench = importlib.import_module("bench_memory")
+    stored = json.loads(bench.RECORD.read_text(encoding="utf-8"))
+    assert stored["sizes"] == {
+        "dim": bench.DIM,
+        "segment": bench.TOKENS,
+        "slots": bench.SLOTS,
+        "batch": bench.BATCH,
+        "depth": bench.DEPTH,
+    }
+    segments = [str(count) for count in bench.SEGMENTS]
+    assert list(stored["peak_mib"]) == list(bench.METHODS)
+    assert all(list(row) == segments for row in stored["peak_mib"].values())
+    assert stored["time_segments"] == bench.TIMED_SEGMENTS
+    assert list(stored["time_ratio"]) == list(bench.LOSSES)
+    assert stored["stream"]["tokens"] >= bench.STREAM["total"]
+    assert stored["command"] == "python tools/bench_memory.py --record"
+    assert stored["versions"].keys() == {"python", "torch", "memformer"} and stored["seconds"] > 0

@@ -153,6 +153,18 @@ def test_a_folder_in_place_of_a_file_is_refused_before_training(
     assert str(tmp_path) in refuse(capsys, "parity", option, tmp_path)
 
 
+@pytest.mark.parametrize("option", ["--save", "--save-model"])
+@pytest.mark.parametrize(("place", "says"), [("pipe", "expected a file"), ("n" * 250, "too long")])
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    capsys, tmp_path, monkeypatch, option, place, says
+):
+    monkeypatch.setattr(Run, "advance", lambda run: pytest.fail("it was trained in vain"))
+    os.mkfifo(tmp_path / "pipe")
+    message = refuse(capsys, "parity", option, tmp_path / place)
+    assert message.startswith(f"{option}: ") and place in message and says in message
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_a_file_that_is_no_checkpoint_is_named(capsys, tmp_path):
     (tmp_path / "notes.txt").write_text("no checkpoint")
     assert "notes.txt: expected a checkpoint" in refuse(
