@@ -365,6 +365,7 @@ def test_without_javascript_the_twin_is_there(made, kind, way):
         assert tab.get_by_text("What follows.").is_visible()
 
 
+START = {"method": "bptt", "losses": "last", "pages": 3, "detach_every": 1, "a": 1}
 BAD = [
     ("bucket", {"start": None}, "no options to start with"),
     (
@@ -386,6 +387,8 @@ BAD = [
     ("stage", {"start": None}, "no options to start with"),
     ("stage", {"start": {"method": "magic", "losses": "last"}}, "no such way of learning"),
     ("stage", {"pages": [5, 6]}, "pages=4: expected 5 to 6"),
+    ("stage", {"start": START | {"detach_every": 3}}, "detach_every=3: expected 1 to 2"),
+    ("stage", {"start": START | {"a": 0}}, "a=0: expected more than 0, at most 1"),
 ]
 
 

@@ -157,7 +157,10 @@ def test_buttons_go_where_they_say_and_keep_the_focus(made):
             button = tab.get_by_role("button", name=name, exact=True)
             button.focus()
             tab.keyboard.press("Enter")
-            places.append((int(re.search(r"Step (\d+)", status(tab))[1]), tab.evaluate(focused)))
+            step = int(re.search(r"Step (\d+)", status(tab))[1])
+            places.append((step, tab.evaluate(focused)))
+            told = tab.get_by_label("Step", exact=True).get_attribute("aria-valuetext")
+            assert told == f"{step} of 12", "the slider does not follow"
         assert places == [
             (2, "Next"),
             (3, "Next"),
