@@ -14,7 +14,7 @@ from widget_pages import bench
 
 from memformer_lite.attention import Attention
 from memformer_lite.figures import BOXES, KEPT, SLOTS, TOKENS, WRITTEN, Picture
-from memformer_lite.widgets import AttentionExplorer, BucketExplorer, base
+from memformer_lite.widgets import AttentionExplorer, BucketExplorer, ReplayStage, base
 from memformer_lite.widgets.base import FOLDER, Widget
 
 TWIN = Picture("<svg></svg>", "A picture for tests: nothing is drawn, and nothing follows from it.")
@@ -189,8 +189,9 @@ LIVE = """async ([code, traits]) => {
     [
         (BucketExplorer(), {"offset": -3}),
         (AttentionExplorer.of_cards(), {"head": 1}),
+        (ReplayStage(), {"step": 2}),
     ],
-    ids=["bucket", "attention"],
+    ids=["bucket", "attention", "stage"],
 )
 def test_live_views_share_what_the_reader_chose(tmp_path, widget, state):
     """The module that anywidget gets, with a model that only keeps values: two views of it."""

@@ -8,13 +8,18 @@ from axe_playwright_python.sync_playwright import Axe
 from widget_pages import WAYS, bench, spoiled
 
 from memformer_lite.attention import Attention
-from memformer_lite.widgets import AttentionExplorer, BucketExplorer
+from memformer_lite.widgets import AttentionExplorer, BucketExplorer, ReplayStage
 
 MAKE = {
     "bucket": lambda: BucketExplorer(offset=100),
     "attention": lambda: AttentionExplorer.of_cards(keys="both"),
+    "stage": lambda: ReplayStage(method="bptt"),
 }
-PICTURE = {"bucket": ".mfl-buckets", "attention": ".mfl-weights"}
+PICTURE = {
+    "bucket": ".mfl-buckets",
+    "attention": ".mfl-weights",
+    "stage": ".mfl-stage .mfl-drawing",
+}
 every = pytest.mark.parametrize("kind", MAKE)
 both_ways = pytest.mark.parametrize("way", WAYS)
 # What is seen and said: the drawing as it is in the page, and the line of words.
@@ -60,7 +65,11 @@ def test_controls_have_names(made, kind, way):
             if not node["ignored"]
             and node["role"]["value"] in ("slider", "radio", "checkbox", "button", "combobox")
         ]
-        wanted = {"bucket": {"slider": 3, "radio": 5}, "attention": {"radio": 15, "checkbox": 3}}
+        wanted = {
+            "bucket": {"slider": 3, "radio": 5},
+            "attention": {"radio": 15, "checkbox": 3},
+            "stage": {"slider": 4, "radio": 5, "button": 4},
+        }
         for role, count in wanted[kind].items():
             assert sum(found == role for found, _ in controls) == count, controls
         assert all(re.search(r"\w|–", name) for _, name in controls), controls
@@ -102,7 +111,7 @@ def test_keyboard_alone_reaches_and_moves_everything(made, kind, way):
             if "Open all" in name:  # it can no longer be pressed: the focus goes into the table
                 assert tab.evaluate("document.activeElement.matches('.mfl-cell')")
                 break
-        assert len(reached) == {"bucket": 5, "attention": 10}[kind], reached
+        assert len(reached) == {"bucket": 5, "attention": 10, "stage": 8}[kind], reached
 
 
 def test_arrows_move_between_cells_and_space_closes_one(made):
@@ -148,7 +157,7 @@ def test_nothing_looks_alive_and_is_dead(made, kind):
             control.click(force=True)
             assert_answers(before, seen(tab, kind), name)
             answered += 1
-    assert answered == {"bucket": 3, "attention": 10 + 3 + 35}[kind]
+    assert answered == {"bucket": 3, "attention": 10 + 3 + 35, "stage": 5}[kind]
 
 
 @pytest.mark.parametrize("reach", [20, 150, 300])
@@ -220,11 +229,12 @@ def test_touch(made, kind):
         for selector in {
             "bucket": [".mfl-option:has-text('past only') input", ".mfl-drawing >> nth=0"],
             "attention": [".mfl-option:has-text('scores') input", ".mfl-cell >> nth=3"],
+            "stage": [".mfl-option:has-text('replay') input", ".mfl-button:has-text('Next')"],
         }[kind]:
             before = seen(tab, kind)
             tab.locator(selector).tap()
             assert_answers(before, seen(tab, kind), selector)
-        if kind == "bucket":
+        if kind in ("bucket", "stage"):
             before = seen(tab, kind)
             tab.locator(".mfl-slider input").first.tap(position={"x": 20, "y": 14})
             assert_answers(before, seen(tab, kind), "slider")
@@ -260,6 +270,7 @@ def test_axe_finds_nothing(made, kind, width, scheme):
     clicks = {
         "bucket": [".mfl-option:has-text('past only') input"],
         "attention": [".mfl-check input >> nth=0", ".mfl-cell >> nth=0", scores],
+        "stage": [".mfl-option:has-text('truncated') input", ".mfl-button:has-text('Last')"],
     }
     with made.tab(made.pages[kind], width=width, color_scheme=scheme) as tab:
         for click in [None, *clicks[kind]]:
@@ -326,7 +337,7 @@ def test_nothing_moves(made, kind, width, way):
                 assert abs(tab.evaluate(size) - reserved) < 1, control.evaluate(
                     "e => e.parentElement.textContent"
                 )
-        for slider in tab.locator(".mfl-slider input").all():
+        for slider in tab.locator(".mfl-slider input:enabled").all():
             for end in ("min", "max"):
                 slider.fill(slider.get_attribute(end))
                 what = f"{slider.get_attribute('aria-label')}, {end}"
@@ -354,6 +365,7 @@ def test_without_javascript_the_twin_is_there(made, kind, way):
         assert tab.get_by_text("What follows.").is_visible()
 
 
+START = {"method": "bptt", "losses": "last", "pages": 3, "detach_every": 1, "a": 1}
 BAD = [
     ("bucket", {"start": None}, "no options to start with"),
     (
@@ -372,6 +384,11 @@ BAD = [
     ("attention", {"scores": [[[1.0]]]}, "scores are missing"),
     ("attention", {"values": None}, "values are missing"),
     ("attention", {"values": [[["x"]]]}, "values are missing"),
+    ("stage", {"start": None}, "no options to start with"),
+    ("stage", {"start": {"method": "magic", "losses": "last"}}, "no such way of learning"),
+    ("stage", {"pages": [5, 6]}, "pages=4: expected 5 to 6"),
+    ("stage", {"start": START | {"detach_every": 3}}, "detach_every=3: expected 1 to 2"),
+    ("stage", {"start": START | {"a": 0}}, "a=0: expected more than 0, at most 1"),
 ]
 
 
