@@ -92,7 +92,7 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
 
     Raises:
         ValueError: no segment; no segment with a loss that requires a gradient; a loss that is no
-            scalar. No `.grad` has changed then. Every state but the first requires one, so that
+            scalar; `mems` was made in `torch.inference_mode`. No `.grad` has changed then. Every state but the first requires one, so that
             of several segments without any trainable parameter nothing is refused.
         TypeError: `mems` is no tensor or tuple of tensors; `step` does not return a loss and a
             state. No `.grad` has changed then, either.
@@ -252,6 +252,8 @@ def _check(segments: Sequence, mems: State) -> list:
     if not all(isinstance(tensor, Tensor) for tensor in _tensors(mems)):
         kind = type(mems).__name__
         raise TypeError(f"mems: expected a tensor, or a tuple of tensors, got {kind}")
+    if any(tensor.is_inference() for tensor in _tensors(mems)):
+        raise ValueError("mems: made in torch.inference_mode, no gradient can use it; clone it")
     if not torch.is_grad_enabled():
         raise RuntimeError("gradients are switched off here (torch.no_grad or inference_mode)")
     return segments

@@ -458,6 +458,8 @@ def _new_or_resumed(options: argparse.Namespace) -> Run:
                 check_place(path)
         except OSError as fault:
             raise ValueError(f"{option}: {fault}") from fault
+    if options.save is not None and options.save == options.save_model:
+        raise ValueError(f"--save-model {options.save_model}: expected another file than --save")
     recipe = RECIPES[options.recipe]
     if options.steps is not None:
         check_integer("--steps", options.steps, at_least=1)

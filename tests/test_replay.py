@@ -587,6 +587,16 @@ def test_a_start_that_is_no_state_is_refused_before_any_gradient(backward, mems)
 
 
 @pytest.mark.parametrize("backward", [bptt_backward, replay_backward])
+def test_a_start_that_no_gradient_can_use_is_refused_before_any_gradient(backward):
+    WEIGHT.grad = None
+    with torch.inference_mode():
+        mems = torch.zeros(2)
+    with pytest.raises(ValueError, match="mems: made in torch.inference_mode"):
+        backward(lambda _, mems: ((mems * WEIGHT).sum(), mems * WEIGHT), [1, 2], mems)
+    assert WEIGHT.grad is None, "a gradient has changed"
+
+
+@pytest.mark.parametrize("backward", [bptt_backward, replay_backward])
 @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
 def test_without_gradients_there_is_nothing_to_do(backward, off):
     with off(), pytest.raises(RuntimeError, match="switched off"):

@@ -125,6 +125,7 @@ def test_a_wrong_call_ends_with_code_2():
         (["parity", "--method", "rtrl"], ["--method", "rtrl", "mrbp"]),
         (["parity", "--save", "none/file"], ["--save", "none/file", "folder"]),
         (["parity", "--save-model", "none/file"], ["--save-model", "none/file", "folder"]),
+        (["parity", "--save", "one", "--save-model", "one"], ["--save-model", "one", "--save"]),
         (["parity", "--resume", "none"], ["none", "no such file"]),
         (["parity", "--unknown"], ["--unknown"]),
     ],
