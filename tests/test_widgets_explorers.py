@@ -5,16 +5,19 @@ import re
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from helpers import record_story
 from widget_pages import WAYS, bench, spoiled
 
 from memformer_lite.attention import Attention
-from memformer_lite.widgets import AttentionExplorer, BucketExplorer
+from memformer_lite.widgets import AttentionExplorer, BucketExplorer, MemoryTimeLapse
 
 MAKE = {
     "bucket": lambda: BucketExplorer(offset=100),
     "attention": lambda: AttentionExplorer.of_cards(keys="both"),
+    "lapse": lambda: MemoryTimeLapse(record_story(), other=record_story(1), names=["one", "two"]),
 }
 PICTURE = {"bucket": ".mfl-buckets", "attention": ".mfl-weights"}
+PICTURE["lapse"] = ".mfl-lapse"
 every = pytest.mark.parametrize("kind", MAKE)
 both_ways = pytest.mark.parametrize("way", WAYS)
 # What is seen and said: the drawing as it is in the page, and the line of words.
@@ -61,6 +64,7 @@ def test_controls_have_names(made, kind, way):
             and node["role"]["value"] in ("slider", "radio", "checkbox", "button", "combobox")
         ]
         wanted = {"bucket": {"slider": 3, "radio": 5}, "attention": {"radio": 15, "checkbox": 3}}
+        wanted["lapse"] = {"slider": 1, "radio": 4, "combobox": 2}
         for role, count in wanted[kind].items():
             assert sum(found == role for found, _ in controls) == count, controls
         assert all(re.search(r"\w|–", name) for _, name in controls), controls
@@ -75,6 +79,7 @@ def test_controls_have_names(made, kind, way):
 
 
 KEYS = {"range": "ArrowRight", "radio": "ArrowRight", "checkbox": "Space"}
+KEYS["select-one"] = "ArrowDown"
 
 
 @both_ways
@@ -102,7 +107,7 @@ def test_keyboard_alone_reaches_and_moves_everything(made, kind, way):
             if "Open all" in name:  # it can no longer be pressed: the focus goes into the table
                 assert tab.evaluate("document.activeElement.matches('.mfl-cell')")
                 break
-        assert len(reached) == {"bucket": 5, "attention": 10}[kind], reached
+        assert len(reached) == {"bucket": 5, "attention": 10, "lapse": 4}[kind], reached
 
 
 def test_arrows_move_between_cells_and_space_closes_one(made):
@@ -148,7 +153,7 @@ def test_nothing_looks_alive_and_is_dead(made, kind):
             control.click(force=True)
             assert_answers(before, seen(tab, kind), name)
             answered += 1
-    assert answered == {"bucket": 3, "attention": 10 + 3 + 35}[kind]
+    assert answered == {"bucket": 3, "attention": 10 + 3 + 35, "lapse": 3}[kind]
 
 
 @pytest.mark.parametrize("reach", [20, 150, 300])
@@ -220,11 +225,12 @@ def test_touch(made, kind):
         for selector in {
             "bucket": [".mfl-option:has-text('past only') input", ".mfl-drawing >> nth=0"],
             "attention": [".mfl-option:has-text('scores') input", ".mfl-cell >> nth=3"],
+            "lapse": [".mfl-option:has-text('norm') input", ".mfl-drawing >> nth=1"],
         }[kind]:
             before = seen(tab, kind)
             tab.locator(selector).tap()
             assert_answers(before, seen(tab, kind), selector)
-        if kind == "bucket":
+        if kind != "attention":
             before = seen(tab, kind)
             tab.locator(".mfl-slider input").first.tap(position={"x": 20, "y": 14})
             assert_answers(before, seen(tab, kind), "slider")
@@ -260,6 +266,7 @@ def test_axe_finds_nothing(made, kind, width, scheme):
     clicks = {
         "bucket": [".mfl-option:has-text('past only') input"],
         "attention": [".mfl-check input >> nth=0", ".mfl-cell >> nth=0", scores],
+        "lapse": [".mfl-option:has-text('norm') input"],
     }
     with made.tab(made.pages[kind], width=width, color_scheme=scheme) as tab:
         for click in [None, *clicks[kind]]:
@@ -372,6 +379,8 @@ BAD = [
     ("attention", {"scores": [[[1.0]]]}, "scores are missing"),
     ("attention", {"values": None}, "values are missing"),
     ("attention", {"values": [[["x"]]]}, "values are missing"),
+    ("lapse", {"runs": None}, "no recorded run"),
+    ("lapse", {"runs": [{"name": "one", "segments": []}]}, "one has no segments"),
 ]
 
 

@@ -3,5 +3,6 @@
 from memformer_lite.widgets.attention_explorer import AttentionExplorer
 from memformer_lite.widgets.bucket_explorer import BucketExplorer
 from memformer_lite.widgets.memory_explorer import MemoryExplorer
+from memformer_lite.widgets.memory_time_lapse import MemoryTimeLapse
 
-__all__ = ["AttentionExplorer", "BucketExplorer", "MemoryExplorer"]
+__all__ = ["AttentionExplorer", "BucketExplorer", "MemoryExplorer", "MemoryTimeLapse"]
