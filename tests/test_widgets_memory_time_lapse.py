@@ -49,7 +49,7 @@ def changed(trace, place, **parts):
         (
             {"other": record_story(mem_update_attn_heads=3)},
             ValueError,
-            "1 updates, 2 write heads, as in trace, got 4 segments, 2 layers, 3 heads, 1 updates, 3 w",
+            "1 updates, 2 write heads, as in trace, got 4 segments, 2 layers, 3 heads, 1 updates, 3",
         ),
         ({"row": 3}, ValueError, "row=3: expected 0 to 2, the rows of trace"),
         ({"row": -1}, ValueError, "row=-1: expected at least 0"),
