@@ -49,7 +49,7 @@ def changed(trace, place, **parts):
         (
             {"other": record_story(mem_update_attn_heads=3)},
             ValueError,
-            "1 updates, 2 write heads, as in trace, got 4 segments, 2 layers, 3 heads, 1 updates, 3",
+            "1 updates, 2 write heads, as in trace, got 4 segments, 2 layers, 3 heads, 1 updates",
         ),
         ({"row": 3}, ValueError, "row=3: expected 0 to 2, the rows of trace"),
         ({"row": -1}, ValueError, "row=-1: expected at least 0"),
@@ -183,11 +183,17 @@ def test_the_words_follow_every_choice(made):
         assert line.inner_text().startswith(moved)
         tab.get_by_label("Read by").select_option(label="layer 2, head 3")
         assert read in line.inner_text()
-        tab.get_by_label("Written by").select_option(label="head 2")
-        writes = segment.write[0, 0, 1, slot]
-        to = writes.argmax().item()
-        whom = segment.src[0, to - 1].item() if to else "itself"
-        assert f"most at {whom} ({writes.max():.2f}, head 2)." in line.inner_text()
+        looked_at = set()
+        for place, page in enumerate(trace, 1):
+            tab.locator(".mfl-slider input").fill(str(place))
+            mover = page.change[0].argmax()
+            for head, writes in enumerate(page.write[0, 0, :, mover], 1):
+                tab.get_by_label("Written by").select_option(label=f"head {head}")
+                to = writes.argmax().item()
+                whom = page.src[0, to - 1].item() if to else "itself"
+                assert f"most at {whom} ({writes.max():.2f}, head {head})." in line.inner_text()
+                looked_at.add(whom)
+        assert "itself" in looked_at and len(looked_at) > 2
         tab.get_by_label("weight on itself").check(force=True)
         assert line.inner_text().endswith("Bars: weight on itself, up to 1.00.")
 
@@ -243,6 +249,9 @@ def test_nothing_is_offered_that_has_no_effect(made):
     with made.tab(made.write(MemoryTimeLapse(one))) as tab:
         assert tab.locator(".mfl-slider, .mfl-dropdown").count() == 0
         assert tab.locator(".mfl-option").count() == 4
+    two = record_story(segments=1, enc_depth=1, enc_heads=1)
+    with made.tab(made.write(MemoryTimeLapse(two))) as tab:
+        assert tab.locator(".mfl-dropdown .mfl-label").all_inner_texts() == ["Written by"]
 
 
 def test_padding_is_told(made):
