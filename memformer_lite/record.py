@@ -88,7 +88,7 @@ class _Recorder:
         for _, read, _ in encoder.layer_blocks.layers:
             yield read.fn.fn.register_forward_hook(self.read, with_kwargs=True)
         yield writer.attention.register_forward_hook(self.write)
-        if writer.gru is not None:
+        if isinstance(writer.gru, nn.GRUCell):  # not where something else was put in its place
             yield writer.gru.register_forward_hook(self.gate)
         yield writer.register_forward_hook(self.finish)
 

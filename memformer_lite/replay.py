@@ -92,8 +92,9 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
 
     Raises:
         ValueError: no segment; no segment with a loss that requires a gradient; a loss that is no
-            scalar; `mems` was made in `torch.inference_mode`. No `.grad` has changed then. Every state but the first requires one, so that
-            of several segments without any trainable parameter nothing is refused.
+            scalar; `mems` was made in `torch.inference_mode`. No `.grad` has changed then. Every
+            state but the first requires one, so that of several segments without any trainable
+            parameter nothing is refused.
         TypeError: `mems` is no tensor or tuple of tensors; `step` does not return a loss and a
             state. No `.grad` has changed then, either.
         RuntimeError: called where gradients are switched off.

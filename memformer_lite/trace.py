@@ -30,7 +30,7 @@ class RecordedSegment:
             encoder layer and head; before dropout. Rows of padding are read too.
         write: weights of the writing, (u, b, h, k, 1 + n), u the number of updates: of each slot
             for itself (column 0) and the tokens.
-        gate: the GRU's update gate, (u, b, k, d), 1 keeps; None with `mem_update="bmn"`.
+        gate: the GRU's update gate, (u, b, k, d), 1 keeps; None where no `GRUCell` decides.
     """
 
     src: Tensor

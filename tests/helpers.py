@@ -3,7 +3,8 @@
 import torch
 from memformer.memformer import Memformer as PublishedMemformer
 
-from memformer_lite import Memformer, load_reference
+from memformer_lite import Memformer, load_reference, record
+from memformer_lite.trace import Trace
 
 # No two sizes are equal and few divide each other, so that swapping two of them is seen.
 BATCH = 3
@@ -67,6 +68,23 @@ def make_model(seed: int = 0, *, encoder_only: bool = False, **options) -> Memfo
     torch.manual_seed(seed)
     model = Memformer(**{**sizes, "encoder_only": encoder_only, **options})
     return randomise(model.double(), seed).eval()
+
+
+@torch.no_grad()
+def record_story(
+    seed: int = 0,
+    *,
+    segments: int = 4,
+    length: int = 5,
+    mask: torch.Tensor | None = None,
+    **options,
+) -> Trace:
+    """Record a small encoder that reads so many segments, with a batch of `BATCH`."""
+    model, mems = make_model(seed, encoder_only=True, **options), None
+    with record(model) as trace:
+        for index in range(segments):
+            mems = model(source_tokens(length=length, seed=index), mems=mems, src_mask=mask).mem
+    return trace
 
 
 def make_published(seed: int = 0, *, encoder_only: bool = False, **options) -> PublishedMemformer:

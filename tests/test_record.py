@@ -206,6 +206,18 @@ def test_a_gate_that_is_forced_open_or_shut():
         assert kept == (expected == 1), "1 keeps"
 
 
+def test_no_gate_is_recorded_where_something_else_stands_in_its_place():
+    class TakeAll(nn.Module):
+        def forward(self, written, mems):
+            return written
+
+    model = make_model(mem_feed_forward=False)
+    model.memory_writer.gru = TakeAll()
+    trace, results = recorded(model, mask=None)
+    assert [segment.gate for segment in trace] == [None] * 3
+    assert_close(trace[2].after, results[2].mem, "the memory after")
+
+
 def test_norms_and_change():
     trace, _ = recorded(make_model())
     segment = trace[1]

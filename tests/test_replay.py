@@ -591,7 +591,7 @@ def test_a_start_that_no_gradient_can_use_is_refused_before_any_gradient(backwar
     WEIGHT.grad = None
     with torch.inference_mode():
         mems = torch.zeros(2)
-    with pytest.raises(ValueError, match="mems: made in torch.inference_mode"):
+    with pytest.raises(ValueError, match="mems: made in torch"):
         backward(lambda _, mems: ((mems * WEIGHT).sum(), mems * WEIGHT), [1, 2], mems)
     assert WEIGHT.grad is None, "a gradient has changed"
 

@@ -10,11 +10,18 @@ import types
 import pytest
 import torch
 import traitlets
+from helpers import record_story
 from widget_pages import bench
 
 from memformer_lite.attention import Attention
 from memformer_lite.figures import BOXES, KEPT, SLOTS, TOKENS, WRITTEN, Picture
-from memformer_lite.widgets import AttentionExplorer, BucketExplorer, ReplayStage, base
+from memformer_lite.widgets import (
+    AttentionExplorer,
+    BucketExplorer,
+    MemoryTimeLapse,
+    ReplayStage,
+    base,
+)
 from memformer_lite.widgets.base import FOLDER, Widget
 
 TWIN = Picture("<svg></svg>", "A picture for tests: nothing is drawn, and nothing follows from it.")
@@ -190,8 +197,9 @@ LIVE = """async ([code, traits]) => {
         (BucketExplorer(), {"offset": -3}),
         (AttentionExplorer.of_cards(), {"head": 1}),
         (ReplayStage(), {"step": 2}),
+        (MemoryTimeLapse(record_story()), {"at": 2}),
     ],
-    ids=["bucket", "attention", "stage"],
+    ids=["bucket", "attention", "stage", "lapse"],
 )
 def test_live_views_share_what_the_reader_chose(tmp_path, widget, state):
     """The module that anywidget gets, with a model that only keeps values: two views of it."""

@@ -5,20 +5,28 @@ import re
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from helpers import record_story
 from widget_pages import WAYS, bench, spoiled
 
 from memformer_lite.attention import Attention
-from memformer_lite.widgets import AttentionExplorer, BucketExplorer, ReplayStage
+from memformer_lite.widgets import (
+    AttentionExplorer,
+    BucketExplorer,
+    MemoryTimeLapse,
+    ReplayStage,
+)
 
 MAKE = {
     "bucket": lambda: BucketExplorer(offset=100),
     "attention": lambda: AttentionExplorer.of_cards(keys="both"),
     "stage": lambda: ReplayStage(method="bptt"),
+    "lapse": lambda: MemoryTimeLapse(record_story(), other=record_story(1), names=["one", "two"]),
 }
 PICTURE = {
     "bucket": ".mfl-buckets",
     "attention": ".mfl-weights",
     "stage": ".mfl-stage .mfl-drawing",
+    "lapse": ".mfl-lapse",
 }
 every = pytest.mark.parametrize("kind", MAKE)
 both_ways = pytest.mark.parametrize("way", WAYS)
@@ -69,6 +77,7 @@ def test_controls_have_names(made, kind, way):
             "bucket": {"slider": 3, "radio": 5},
             "attention": {"radio": 15, "checkbox": 3},
             "stage": {"slider": 4, "radio": 5, "button": 4},
+            "lapse": {"slider": 1, "radio": 4, "combobox": 2},
         }
         for role, count in wanted[kind].items():
             assert sum(found == role for found, _ in controls) == count, controls
@@ -84,6 +93,7 @@ def test_controls_have_names(made, kind, way):
 
 
 KEYS = {"range": "ArrowRight", "radio": "ArrowRight", "checkbox": "Space"}
+KEYS["select-one"] = "ArrowDown"
 
 
 @both_ways
@@ -111,7 +121,7 @@ def test_keyboard_alone_reaches_and_moves_everything(made, kind, way):
             if "Open all" in name:  # it can no longer be pressed: the focus goes into the table
                 assert tab.evaluate("document.activeElement.matches('.mfl-cell')")
                 break
-        assert len(reached) == {"bucket": 5, "attention": 10, "stage": 8}[kind], reached
+        assert len(reached) == {"bucket": 5, "attention": 10, "stage": 8, "lapse": 4}[kind], reached
 
 
 def test_arrows_move_between_cells_and_space_closes_one(made):
@@ -157,7 +167,7 @@ def test_nothing_looks_alive_and_is_dead(made, kind):
             control.click(force=True)
             assert_answers(before, seen(tab, kind), name)
             answered += 1
-    assert answered == {"bucket": 3, "attention": 10 + 3 + 35, "stage": 5}[kind]
+    assert answered == {"bucket": 3, "attention": 10 + 3 + 35, "stage": 5, "lapse": 3}[kind]
 
 
 @pytest.mark.parametrize("reach", [20, 150, 300])
@@ -230,11 +240,12 @@ def test_touch(made, kind):
             "bucket": [".mfl-option:has-text('past only') input", ".mfl-drawing >> nth=0"],
             "attention": [".mfl-option:has-text('scores') input", ".mfl-cell >> nth=3"],
             "stage": [".mfl-option:has-text('replay') input", ".mfl-button:has-text('Next')"],
+            "lapse": [".mfl-option:has-text('norm') input", ".mfl-drawing >> nth=1"],
         }[kind]:
             before = seen(tab, kind)
             tab.locator(selector).tap()
             assert_answers(before, seen(tab, kind), selector)
-        if kind in ("bucket", "stage"):
+        if kind != "attention":
             before = seen(tab, kind)
             tab.locator(".mfl-slider input").first.tap(position={"x": 20, "y": 14})
             assert_answers(before, seen(tab, kind), "slider")
@@ -271,6 +282,7 @@ def test_axe_finds_nothing(made, kind, width, scheme):
         "bucket": [".mfl-option:has-text('past only') input"],
         "attention": [".mfl-check input >> nth=0", ".mfl-cell >> nth=0", scores],
         "stage": [".mfl-option:has-text('truncated') input", ".mfl-button:has-text('Last')"],
+        "lapse": [".mfl-option:has-text('norm') input"],
     }
     with made.tab(made.pages[kind], width=width, color_scheme=scheme) as tab:
         for click in [None, *clicks[kind]]:
@@ -389,6 +401,8 @@ BAD = [
     ("stage", {"pages": [5, 6]}, "pages=4: expected 5 to 6"),
     ("stage", {"start": START | {"detach_every": 3}}, "detach_every=3: expected 1 to 2"),
     ("stage", {"start": START | {"a": 0}}, "a=0: expected more than 0, at most 1"),
+    ("lapse", {"runs": None}, "no recorded run"),
+    ("lapse", {"runs": [{"name": "one", "segments": []}]}, "one has no segments"),
 ]
 
 

@@ -3,6 +3,13 @@
 from memformer_lite.widgets.attention_explorer import AttentionExplorer
 from memformer_lite.widgets.bucket_explorer import BucketExplorer
 from memformer_lite.widgets.memory_explorer import MemoryExplorer
+from memformer_lite.widgets.memory_time_lapse import MemoryTimeLapse
 from memformer_lite.widgets.replay_stage import ReplayStage
 
-__all__ = ["AttentionExplorer", "BucketExplorer", "MemoryExplorer", "ReplayStage"]
+__all__ = [
+    "AttentionExplorer",
+    "BucketExplorer",
+    "MemoryExplorer",
+    "MemoryTimeLapse",
+    "ReplayStage",
+]
