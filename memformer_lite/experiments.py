@@ -298,6 +298,7 @@ EXPERIMENTS = {
         {
             "recipe": Case(_DIGITS),
             "no memory": Case(replace(_DIGITS, use_memory=False)),
+            "weight decay 0.01": Case(replace(_DIGITS, weight_decay=0.01)),
             "never a blank": Case(
                 replace(_DIGITS, stages=(replace(_DIGITS.stages[0], segments=(5, 5)),))
             ),
