@@ -189,7 +189,7 @@ def test_the_explorer_shows_the_numbers_of_the_model_just_trained(live):
 
 
 def test_without_a_view_the_page_itself_answers(live):
-    """What a reader sees where no widget can be made, or long after the kernel is gone."""
+    """What a reader sees where no view can be made: the HTML, with the same keys."""
     widget = at_work(live, len(WIDGETS) + 2)
     assert "-" in widget.get_attribute("data-mfl")
     cells = live.chosen()
