@@ -866,7 +866,7 @@ export function mount(el, data, live) {
     "aria-describedby": wrongId,
   });
   const wrong = html("p", { class: "me-wrong", id: wrongId });
-  const take = () => {
+  listen(typed, "change", () => {
     try {
       parsePage(net, typed.value);
     } catch (error) {
@@ -875,12 +875,6 @@ export function mount(el, data, live) {
       return tellOnly(`Not a page: ${error.message}. The story stays as it was.`);
     }
     return rewrite(typed.value);
-  };
-  listen(typed, "change", take);
-  listen(typed, "keydown", (event) => {
-    if (event.key !== "Enter") return;
-    event.preventDefault(); // in an output of JupyterLab no change would follow
-    take();
   });
   const move = (step) => {
     const pages = copy(),
