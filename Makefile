@@ -31,9 +31,10 @@ train: venv ## train the model that ships again: memformer_lite/models/stories.s
 experiments: venv ## run the experiments that are not on record, two at a time
 	$(PY) -m memformer_lite.experiments --workers 2
 
-bench: venv ## measure speed and memory against the reference code
+bench: venv browser ## measure speed and memory against the reference code, and the explorer
 	$(PY) tools/bench.py
 	$(PY) tools/bench_memory.py
+	$(PY) tools/bench_explorer.py
 
 address: venv ## write the public address everywhere: URL=https://github.com/OWNER/REPO, or URL= to unset
 	$(PY) tools/address.py "$(URL)"

@@ -1,46 +1,25 @@
 """Each chapter as Colab runs it: alone in a folder, Colab's versions, the package not yet there.
 
-The environment with Colab's versions is made once, in .venv/colab-…, and never changed: each test
-lays a fresh environment over it, into which the chapter's setup cell installs the package.
+The environment with Colab's versions is never changed: each test lays a fresh environment over it,
+into which the chapter's setup cell installs the package.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+from colab_environment import PINS, ROOT, colab_environment, shell
 from nbformat.v4 import new_code_cell, new_notebook
 
-ROOT = Path(__file__).resolve().parents[1]
-PINS = Path(os.environ.get("COLAB_PINS", ROOT / "tests" / "colab_pins.txt"))
 SETUP = (ROOT / "tools" / "setup_cell.py").read_text(encoding="utf-8")
-
-
-def shell(*command, **options):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
-    assert done.returncode == 0, f"{command} fails:\n{done.stdout}\n{done.stderr}"
-    return done
 
 
 @pytest.fixture(scope="session")
 def colab():
-    """The folder of an environment with Colab's versions."""
-    key = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = ROOT / ".venv" / f"colab-{key}"
-    folder.parent.mkdir(exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers wait for the first one
-        if not (folder / "ready").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            shell(sys.executable, "-m", "venv", folder)
-            shell(folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", PINS)
-            (folder / "ready").touch()
-    return folder
+    return colab_environment()
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +88,48 @@ def test_chapter_runs_alone(run_alone, tmp_path, path):
 def test_a_faulty_chapter_is_noticed(run_alone, code, says):
     done, _ = run_alone(new_notebook(cells=[new_code_cell(SETUP), new_code_cell(code)]))
     assert done.returncode != 0 and says in done.stderr, done.stderr
+
+
+WIDGETS = """
+from memformer_lite.recipes import Recipe, Stage
+from memformer_lite.tasks import Cards
+from memformer_lite.train import Run
+from memformer_lite.widgets import AttentionExplorer, BucketExplorer, MemoryExplorer
+
+run = Run(Recipe(stages=(Stage(Cards(), steps=2, segments=(2, 2)),), dim=16, slots=3), seed=1)
+losses = [run.advance() for _ in range(2)]
+widgets = [BucketExplorer(), AttentionExplorer.of_cards(), MemoryExplorer(run.learner)]
+for widget in widgets:
+    display(widget)
+"""
+VIEWS = """
+from memformer_lite.widgets.memory_explorer import pack
+
+for widget in widgets:
+    bundle, _ = get_ipython().display_formatter.format(widget)
+    assert bundle["text/html"] == widget._repr_html_()
+    view = bundle["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == widget._live.model_id, "shown twice, it stays one view"
+    state = widget._live.get_state()
+    assert "export default { render" in state["_esm"] and ".mfl-widget" in state["_css"]
+    assert state["data"] == widget.data and state["markup"]
+assert widgets[-1].data["model"] == pack(run.learner), "not the model just trained"
+"""
+IN_COLAB = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
+HTML_ALONE = """
+for widget in widgets:
+    bundle, _ = get_ipython().display_formatter.format(widget)
+    assert set(bundle) == {"text/plain", "text/html"}, "Colab would fetch the view's code"
+    assert widget.state == {}
+"""
+
+
+@pytest.mark.parametrize("codes", [[WIDGETS, VIEWS], [IN_COLAB + WIDGETS, HTML_ALONE]])
+def test_widgets_of_a_model_just_trained(run_alone, monkeypatch, codes):
+    """Not in Colab, its versions give live view and HTML in one output; in Colab the HTML."""
+    monkeypatch.delenv("MEMFORMER_LITE_STATIC")
+    done, _ = run_alone(new_notebook(cells=[new_code_cell(code) for code in [SETUP, *codes]]))
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_versions_are_colabs(run_alone):

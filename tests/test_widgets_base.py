@@ -145,12 +145,14 @@ def test_with_a_kernel_the_bundle_has_view_and_html(kernel):
     assert widget.state == {"offset": 3}
 
 
-@pytest.mark.parametrize("gone", ["kernel", "anywidget", "wish"])
+@pytest.mark.parametrize("gone", ["kernel", "anywidget", "wish", "own front end"])
 def test_no_live_view_where_one_thing_is_missing(kernel, monkeypatch, gone):
     if gone == "kernel":
         kernel.kernel = None
     elif gone == "anywidget":
         monkeypatch.setitem(sys.modules, "anywidget", None)
+    elif gone == "own front end":
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     else:
         monkeypatch.setenv("MEMFORMER_LITE_STATIC", "1")
     assert set(make()._repr_mimebundle_()) == {"text/plain", "text/html"}

@@ -1,7 +1,10 @@
 """Bucket and attention explorer as a reader meets them: in Chromium, served and as files."""
 
+import io
 import re
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
@@ -12,6 +15,7 @@ from memformer_lite.attention import Attention
 from memformer_lite.widgets import (
     AttentionExplorer,
     BucketExplorer,
+    MemoryExplorer,
     MemoryTimeLapse,
     ReplayStage,
 )
@@ -225,6 +229,15 @@ def test_words_of_the_attention_explorer(made):
         assert blind.locator("input").first.is_disabled(), "no row is blind: no effect"
 
 
+def test_a_long_answer_is_told_in_part(made):
+    torch.manual_seed(0)
+    widget = AttentionExplorer(Attention(9, heads=1), torch.randn(1, 2, 9), tokens=["a", "b"])
+    with made.tab(made.write(widget)) as tab:
+        said = tab.locator(".mfl-status").inner_text()
+        numbers = re.search(r"Its answer: \((.*) and 3 more\)", said)[1].split(", ")
+        assert len(numbers) == 6
+
+
 @every
 def test_touch(made, kind):
     with made.tab(made.pages[kind], width=390, has_touch=True, is_mobile=True) as tab:
@@ -308,6 +321,30 @@ def test_colours_follow_the_page(made, kind):
             )
     assert colours["light"] == ["rgb(35, 39, 46)"] * 3
     assert colours["dark"] == ["rgb(223, 227, 232)"] * 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("widget", "drawn", "chosen"),
+    [
+        (BucketExplorer(), [".mfl-slider input", ".mfl-drawing"], [".mfl-option span"]),
+        (AttentionExplorer.of_cards(), [".mfl-weights"], [".mfl-option span", ".mfl-check input"]),
+        (MemoryExplorer(), [".me-bars", ".me-stay", ".me-key-look"], [".mfl-option span"]),
+    ],
+    ids=["bucket", "attention", "memory"],
+)
+def test_the_systems_own_colours_hide_nothing(made, widget, drawn, chosen, scheme):
+    """Windows' contrast themes: what is drawn stays seen, and so does what is chosen."""
+    with made.tab(made.write(widget), forced_colors="active", color_scheme=scheme) as tab:
+        for selector in drawn:
+            picture = tab.locator(f".mfl-live {selector}").first.screenshot()
+            grey = plt.imread(io.BytesIO(picture))[..., :3].mean(axis=-1)
+            assert np.ptp(grey) > 0.2, f"{selector}: one colour, nothing is seen"
+        for selector in chosen:
+            options = tab.locator(f".mfl-live {selector}")
+            seen = {options.nth(place).screenshot() for place in range(options.count())}
+            styles = options.evaluate_all("all => all.map((e) => getComputedStyle(e).background)")
+            assert len(seen) > 1 and ("span" not in selector or len({*styles}) == 2), selector
 
 
 @every

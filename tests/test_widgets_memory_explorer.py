@@ -503,6 +503,16 @@ def test_what_makes_no_sense_is_refused(learner, options, error, says):
         MemoryExplorer(learner, **options)
 
 
+def test_a_learner_in_the_midst_of_training_is_shown_without_dropout():
+    learner = small(Cards(), dropout=0.5).train()
+    before = torch.get_rng_state()
+    assert repr(MemoryExplorer(learner)) == repr(MemoryExplorer(learner.eval()))
+    assert torch.equal(torch.get_rng_state(), before)
+    learner.train()
+    MemoryExplorer(learner)
+    assert learner.training and learner.memformer.encoder.training
+
+
 def test_packing_changes_no_learner():
     learner = small(Cards())
     before = {name: value.clone() for name, value in learner.state_dict().items()}

@@ -1,5 +1,7 @@
 // Attention explorer: scores and values come from Python; masks, softmax and answers are made here.
 
+const MOST_SAID = 6; // numbers of an answer: more of them nobody listens to
+
 // --- Arithmetic ---
 
 // Which keys are shown, as columns of `scores`: the n tokens, the k slots, or both.
@@ -57,7 +59,9 @@ function told(data, settings, { columns, allowed, scores, weights, answers }) {
   const counts = `Closed: ${shut[row]} of its ${plural(columns.length, "key")}, ` +
     `${closed} of ${columns.length * data.tokens.length} cells; by hand: ${settings.closed.length}.`;
   const who = `${names[row]} in head ${settings.head + 1}`;
-  const answer = `Its answer: (${answers[row].map((value) => number(value)).join(", ")}).`;
+  const said = answers[row].slice(0, MOST_SAID).map((value) => number(value)).join(", ");
+  const more = answers[row].length - MOST_SAID;
+  const answer = `Its answer: (${said}${more > 0 ? ` and ${more} more` : ""}).`;
   if (shut[row] < columns.length) {
     const best = weights[row].indexOf(Math.max(...weights[row]));
     const found = settings.show === "weights" ? `with weight ${number(weights[row][best])}`

@@ -2,7 +2,9 @@
 
 A widget is a class here and an ES module (`<name>.js`) beside it. The module draws and computes;
 Python checks the data and hands it over. The same module runs as plain `text/html` on a page, and,
-where a kernel runs and `anywidget` is installed, as a live view.
+where a kernel runs and `anywidget` is installed, as a live view, which tells Python what the reader
+chose. Colab gets the HTML: it would fetch the code of a live view from other hosts, and the HTML
+needs none.
 """
 
 import functools
@@ -106,13 +108,13 @@ class Widget:
         reserved = ";".join(f"--mfl-{size}:{height}px" for size, height in sizes)
         return (
             f'<div class="mfl-widget" data-mfl="{key}"><div class="mfl-box" style="{reserved}">'
-            '<div class="mfl-live" data-lm-suppress-shortcuts="true" hidden></div>'
+            '<div class="mfl-live" hidden></div>'
             f'<div class="mfl-twin">{self.twin._repr_html_()}</div></div></div>'
         )
 
     def _view(self):
-        """Return the live view, or None without a kernel, without anywidget, or if not wanted."""
-        if os.environ.get(STATIC) or not _kernel_runs():
+        """Return the live view, or None where there is none: no kernel, no anywidget, in Colab."""
+        if os.environ.get(STATIC) or "google.colab" in sys.modules or not _kernel_runs():
             return None
         view = _view_class(self.name)
         return view and view(data=self.data, markup=self._markup(self.name))

@@ -1394,4 +1394,8 @@ const STYLE = `
 .me-tablebox caption { caption-side: top; padding: 0 0 0.2rem; text-align: start; font-weight: 600; color: inherit; }
 .me-tablebox :is(th, td) { padding: 0.15rem 0.3rem; border: 0; text-align: end; font-weight: 400; white-space: nowrap; }
 .me-tablebox th[scope="row"] { text-align: start; }
+@media (forced-colors: active) {
+  .me-bar, .me-stay, .me-look, .me-key-stay, .me-key-look { forced-color-adjust: none; }
+  .me-chosen { outline: 2px solid Highlight; }
+}
 `;

@@ -1,6 +1,7 @@
 """Memory explorer (index, chapter 10): a trained model at work in the page, and stories for it."""
 
 import base64
+import copy
 import re
 from collections.abc import Mapping, Sequence
 
@@ -34,8 +35,8 @@ class MemoryExplorer(Widget):
     The model runs in the page, from its weights in half precision, with the numbers of torch.
 
     Args:
-        learner: a trained `Learner` of `Cards` with a "gru" or "bmn" writer; None: the one that
-            ships with the package.
+        learner: a trained `Learner` of `Cards` with a "gru" or "bmn" writer, on any device; None:
+            the one that ships with the package.
         stories: names and pages to begin with, a page as in `Cards.tokens_of`; `– × 50` stands
             for 50 pages of noise. None: `STORIES`, as far as they fit the learner's task.
         ask: the box that is asked for at first.
@@ -58,6 +59,7 @@ class MemoryExplorer(Widget):
     ):
         learner = load_learner() if learner is None else learner
         _check_learner(learner)
+        learner = copy.deepcopy(learner).cpu().eval()  # as it is now, wherever it is, no dropout
         task = learner.recipe.task
         boxes = [chr(ord("A") + key) for key in range(task.keys)]
         check_choice("ask", ask, tuple(boxes))

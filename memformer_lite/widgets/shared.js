@@ -181,9 +181,15 @@ function fail(node, error) {
 
 // --- Start ---
 
+// A notebook around the widget takes arrows, letters and Enter for itself, if it hears of them.
+const keepKeys = (event) => {
+  if (!event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
+};
+
 function begin(root, mount, data, live) {
   const el = root.querySelector(".mfl-live");
   el.hidden = false;
+  el.addEventListener("keydown", keepKeys);
   root.dataset.mflState = "ready";
   return guard(el, () => mount(el, data, live)) ?? (() => {});
 }
