@@ -237,7 +237,10 @@ def test_cases_are_what_their_names_say():
             said = f"BMN, slot scale {recipe.slot_scale:g}, temperature {recipe.temperature:g}"
         else:
             continue
+        if recipe.learning_rate != RECIPES["cards"].learning_rate:
+            said += f", learning rate {recipe.learning_rate:g}"
         assert label == said
+    assert cases["weight decay 0.01"].weight_decay == 0.01
 
 
 TASK = Cards(keys=3, values=5, noise=2, content=7, max_cards=4, ask_fresh=True)
