@@ -38,7 +38,7 @@ from memformer_lite.experiments import (
     run_case,
     write_record,
 )
-from memformer_lite.recipes import Recipe, Stage, from_plain
+from memformer_lite.recipes import RECIPES, Recipe, Stage, from_plain
 from memformer_lite.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
 from memformer_lite.train import Run, accuracy, bits_per_token, train
 
