@@ -10,9 +10,10 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from sphinx.errors import ExtensionError
 
-RULE = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"\\?([^"]+)"\}')
+RULE = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"[^"]+"\}')
 FACE = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*\}")
-OWN = re.compile(r'--pst-icon-[\w-]+:"(.)"')  # what the style sheet itself puts before links
+OWN = re.compile(r'--pst-icon-[\w-]+:"(.)"')  # what style sheets themselves put beside words
+CODE = re.compile(r'content:"\\(f[0-9a-f]{3})"')
 NAME = re.compile(r"\bfa-[a-z0-9-]+")
 NEW_FACE = (
     "@font-face{font-display:block;font-family:Font Awesome\\ 6 Free;font-style:normal;"
@@ -29,23 +30,21 @@ def cut_icons(app, error):
     text = sheet.read_text(encoding="utf-8")
     readers = [*Path(app.outdir).rglob("*.html"), *static.glob("scripts/*.js")]
     names = {name for file in readers for name in NAME.findall(file.read_text(encoding="utf-8"))}
-    characters = set(OWN.findall(text))
 
     def keep(rule):
-        if names.isdisjoint(NAME.findall(rule[0])):
-            return ""
-        characters.add(chr(int(rule[1], 16)))
-        return rule[0]
+        return "" if names.isdisjoint(NAME.findall(rule[0])) else rule[0]
 
     text, rules = RULE.subn(keep, text)
     text, faces = FACE.subn("", text)
     if not rules or not faces:
         raise ExtensionError("the theme's icons are no longer where tools/icons.py expects them")
     sheet.write_text(text + NEW_FACE, encoding="utf-8")
+    styles = "".join(file.read_text(encoding="utf-8") for file in static.rglob("*.css"))
+    codes = [int(code, 16) for code in CODE.findall(styles)]
     font = TTFont(fonts / "fa-solid-900.ttf")
     options = subset.Options(flavor="woff", drop_tables=["FFTM"])
     cut = subset.Subsetter(options)
-    cut.populate(text="".join(characters))
+    cut.populate(unicodes=codes, text="".join(OWN.findall(styles)))
     cut.subset(font)
     subset.save_font(font, static / "icons.woff", options)
     for old in fonts.iterdir():
