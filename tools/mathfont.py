@@ -1,8 +1,8 @@
 """Sphinx extension: the formulas' font, cut at build time from DejaVu Serif as matplotlib ships it.
 
 Browsers stretch braces and sums only with a font that has an OpenType MATH table, and many systems
-have none. The font comes inside a style sheet, which only pages with formulas load: they are drawn
-with it from the start, and nothing moves when a font arrives.
+have none. The font comes inside a style sheet, which only pages with formulas load, and is read
+before their text is laid out: nothing moves when a font arrives.
 """
 
 import base64
@@ -51,12 +51,14 @@ HEIGHTS = {
 
 
 FACE = '@font-face{font-family:"Memformer Math";src:url(data:font/woff;base64,%s) format("woff")}'
+LOAD = """document.fonts.load('1em "Memformer Math"');"""  # before the text is laid out
 
 
 def load_font(app, page, template, context, doctree):
-    """Let a page with formulas load the style sheet."""
+    """Let a page with formulas load the font."""
     if doctree and next(doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)), 0):
         app.add_css_file(SHEET)
+        app.add_js_file(None, body=LOAD)
 
 
 def write_font(app, error):
