@@ -21,6 +21,9 @@ MENDS = [
     # The theme knows light and dark only when its script runs: the page would move and flash.
     (r'localStorage\.getItem\("theme"\) \|\| "auto"', f'{MODE} !== "auto" ? {MODE} : {DARK}'),
     (r'(<html [^>]*)data-theme="auto"', r'\1data-theme="light"'),  # without JavaScript
+    # A bar with hidden buttons that would take the clicks of those above the text; empty, since
+    # the theme measures it.
+    (r'(<header id="pst-header"[^>]*>).*?(</header>)', r"\1\2"),
     # The list of chapters stands to the left and comes after the content: the tab key goes
     # through few buttons to the text. A second link leads to the chapters at once.
     (
