@@ -3,12 +3,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test lint notebooks train experiments bench address browser venv clean
+.PHONY: help book test lint notebooks train experiments bench address site-report browser venv clean
 export OMP_NUM_THREADS := 1
 PY := .venv/bin/python
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 book: venv ## set up, run the chapters and build the site to _build/html
 	$(PY) tools/build_site.py
@@ -35,6 +35,9 @@ bench: venv browser ## measure speed and memory against the reference code, and 
 	$(PY) tools/bench.py
 	$(PY) tools/bench_memory.py
 	$(PY) tools/bench_explorer.py
+
+site-report: venv browser book ## weight, keys, movement and Lighthouse's scores of each page; PAGES="book/index …" for some
+	$(PY) -m tools.site_report $(PAGES)
 
 address: venv ## write the public address everywhere: URL=https://github.com/OWNER/REPO, or URL= to unset
 	$(PY) tools/address.py "$(URL)"

@@ -1,36 +1,16 @@
 """The site, served from this machine, and a browser tab that can reach nothing else."""
 
-import functools
-import http.server
-import threading
 from contextlib import contextmanager
 
 from playwright.sync_api import sync_playwright
 
 from tools import browser
+from tools.browser import FLAGS
 from tools.build_site import ROOT, SITE
+from tools.measure import QuietHandler, served
 
+__all__ = ["CHECKS", "FLAGS", "QuietHandler", "served", "tab_for"]
 CHECKS = (ROOT / "tests" / "site_checks.js").read_text(encoding="utf-8")
-FLAGS = [  # no sandbox: root may run it; and no request of the browser's own
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
-]
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def served():
-    """The address of the site."""
-    assert (SITE / "index.html").is_file(), "no site in _build/html: run `make book` first"
-    handler = functools.partial(QuietHandler, directory=SITE)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
 
 
 @contextmanager

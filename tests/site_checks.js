@@ -42,6 +42,13 @@ globalThis.siteChecks = {
       .map(start);
   },
 
+  // The characters that style sheets draw as icons.
+  icons() {
+    const all = [...document.querySelectorAll("*")].flatMap((e) =>
+      ["::before", "::after"].map((side) => getComputedStyle(e, side).content));
+    return [...new Set(all.join("").match(/[\ue000-\uf8ff]/g))];
+  },
+
   // What a reader of the page would miss on paper.
   unprinted() {
     return content("h2, h3, p, li, pre, table, figure, math, svg[role=img]")

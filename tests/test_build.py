@@ -18,6 +18,16 @@ chapters:
 INDEX = """# A small book
 
 This page leads to [the chapter](chapter.ipynb) and has a formula, $a < b$.
+
+```{widget} Lamp
+```
+"""
+WIDGETS = """__all__ = ["Lamp"]
+
+
+class Lamp:
+    def _repr_html_(self):
+        return "<p>The lamp is on.</p>"
 """
 
 
@@ -33,6 +43,7 @@ def tree(tmp_path):
     (tmp_path / "book" / "index.md").write_text(INDEX)
     (tmp_path / "memformer_lite").mkdir()
     (tmp_path / "memformer_lite" / "__init__.py").write_text("ANSWER = 'first answer'\n")
+    (tmp_path / "memformer_lite" / "widgets.py").write_text(WIDGETS)
     write_chapter(tmp_path, "import memformer_lite\n\nmemformer_lite.ANSWER")
     return tmp_path
 
@@ -63,6 +74,7 @@ def test_a_good_book_is_built_and_follows_its_package(tree):
     chapter = (html / "book" / "chapter.html").read_text(encoding="utf-8")
     assert "first answer" in chapter
     assert "colab.research.google.com/github/owner/repo/blob/main/book/chapter.ipynb" in chapter
+    assert "<p>The lamp is on.</p>" in (html / "book" / "index.html").read_text(encoding="utf-8")
     index = (html / "index.html").read_text(encoding="utf-8")
     assert '<html lang="en">' in index and "<title>" in index and 'href="book/index.html"' in index
 
@@ -76,6 +88,12 @@ def test_a_page_that_is_not_there_ends_the_build(tree):
     (tree / "_toc.yml").write_text(TOC + "  - file: book/lost\n")
     status, said = build(tree)
     assert status == 1 and "do not exist: book/lost" in said
+
+
+def test_an_unknown_widget_ends_the_build(tree):
+    (tree / "book" / "index.md").write_text(INDEX.replace("Lamp", "Candle"))
+    status, said = build(tree)
+    assert status == 1 and "widget='Candle': expected one of Lamp" in said
 
 
 def test_a_failing_cell_ends_the_build(tree):

@@ -6,8 +6,10 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import served, tab_for
+from fontTools.ttLib import TTFont
 
 from tools.build_site import ROOT, SITE, pages, source
+from tools.measure import measure
 
 PAGES = pages(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
 CHAPTERS = [page for page in PAGES if source(page).suffix == ".ipynb"]
@@ -55,6 +57,18 @@ def test_page_says_what_it_is(page):
     described = page.locator("meta[name=description]")
     assert described.count() == 1
     assert 40 <= len(described.get_attribute("content")) <= 160
+
+
+def test_page_costs_its_reader_little(page, server):
+    assert measure(page.context.browser, server, page.name).faults() == []
+
+
+def test_icons_are_in_the_font_that_was_cut_for_them(page):
+    drawn = page.evaluate("siteChecks.icons()")
+    assert (
+        drawn
+        and set(map(ord, drawn)) <= TTFont(SITE / "_static" / "icons.woff").getBestCmap().keys()
+    )
 
 
 def test_formulas_are_drawn(page):
@@ -129,6 +143,66 @@ def test_chapter_can_be_downloaded(page):
     answer = page.request.get(page.evaluate("link => new URL(link, location).href", link))
     assert answer.ok
     assert json.loads(answer.body()) == json.loads(source(page.name).read_bytes())
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_first_screen_of_the_index_shows_the_explorer_at_work(tab, server, width):
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(f"{server}/{PAGES[0]}.html", wait_until="networkidle")
+    lowest = ["article h1", "article strong", ".me-head"]
+    lowest += [".me-grid", "[role=status]"] if width == 1280 else [".me-page"]
+    for part in lowest:
+        box = tab.locator(part).first.bounding_box()
+        top_line = box["y"] + min(box["height"], 40 if part == "[role=status]" else 900)
+        assert box["height"] > 0 and top_line <= 900, part
+
+
+@pytest.mark.parametrize("way", ["server", "file"])
+def test_index_keeps_what_it_says(tab, server, way):
+    """Page one is remembered after fifty; an answer dies with the slot that keeps it."""
+    base = server if way == "server" else SITE.as_uri()
+    tab.goto(f"{base}/{PAGES[0]}.html", wait_until="networkidle")
+    said = tab.locator("[role=status]")
+    assert "the model answers 5" in said.inner_text()
+    tab.get_by_role("combobox", name="Story", exact=True).select_option(label="Long gap")
+    assert "the model answers 3" in said.inner_text() and "right" in said.inner_text()
+    tab.get_by_role("button", name="Start again").click()
+    keeper = tab.locator(".me-cell[aria-label*='keeps'][aria-label*='A3']").last
+    keeper.click()
+    tab.get_by_role("button", name="Erase slot").click()
+    assert "A? 3" in said.inner_text() and "wrong" in said.inner_text()
+
+
+def test_index_without_scripts_shows_the_still_picture(tab, server):
+    context = tab.context.browser.new_context(java_script_enabled=False)
+    still = context.new_page()
+    still.goto(f"{server}/{PAGES[0]}.html")
+    picture = still.locator(".mfl-twin svg[role=img]")
+    assert picture.is_visible() and "answers" in picture.get_attribute("aria-label")
+    assert still.locator("html").get_attribute("data-theme") == "light"
+    context.close()
+
+
+def test_second_skip_link_leads_to_the_chapters(tab, server):
+    tab.goto(f"{server}/{PAGES[1]}.html", wait_until="networkidle")
+    links = tab.locator(".skip-link a")
+    assert links.evaluate_all("links => links.map(link => link.getAttribute('href'))") == [
+        "#main-text",
+        "#pst-primary-sidebar",
+    ]
+    links.nth(1).focus()
+    for key in ("Enter", "Tab"):
+        tab.keyboard.press(key)
+    assert tab.evaluate("document.activeElement.closest('#pst-primary-sidebar') !== null")
+    tab.locator("main button.primary-toggle").click()
+    assert not links.nth(1).is_visible()
+    assert tab.locator("article h1").bounding_box()["x"] < 100, "the text takes the free place"
+    tab.locator("main button.primary-toggle").click()
+    assert links.nth(1).is_visible()
+    tab.set_viewport_size({"width": 390, "height": 900})
+    assert links.nth(0).is_visible() and not links.nth(1).is_visible()
+    tab.locator("main button.primary-toggle").click()
+    assert tab.locator("#pst-primary-sidebar-modal a.reference").first.is_visible()
 
 
 def test_titles_and_descriptions_are_unique(tab, server):

@@ -1,4 +1,4 @@
-"""Find the browser that the tests of the site use, or install Debian's `chromium`."""
+"""Find the browser that tests and report of the site use, or install Debian's `chromium`."""
 
 import os
 import shutil
@@ -6,6 +6,10 @@ import subprocess
 import sys
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [  # no sandbox: root may run it; and no request of the browser's own
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
+]
 APT = ["apt-get", "-o", "Acquire::Retries=3"]
 ADVICE = (
     "No Chromium found. Install the package `chromium` (on Debian: apt-get install chromium) or "

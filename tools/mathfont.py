@@ -1,11 +1,15 @@
 """Sphinx extension: the formulas' font, cut at build time from DejaVu Serif as matplotlib ships it.
 
 Browsers stretch braces and sums only with a font that has an OpenType MATH table, and many systems
-have none.
+have none. The font comes inside a style sheet, which only pages with formulas load, and is read
+before their text is laid out: nothing moves when a font arrives.
 """
 
+import base64
+import io
 from pathlib import Path
 
+from docutils import nodes
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from matplotlib import get_data_path
@@ -26,6 +30,7 @@ CHARACTERS = (
 # One-letter identifiers are set in these; DejaVu has the Latin italics but no Greek ones.
 ITALIC_GREEK = ((0x1D6E2, 0x391, 25), (0x1D6FC, 0x3B1, 25))
 
+SHEET = "math.css"
 # DejaVu leaves these at 0, so that scripts and limits would stand on the line; here in ems.
 HEIGHTS = {
     "SubscriptShiftDown": 0.2,
@@ -45,8 +50,19 @@ HEIGHTS = {
 }
 
 
+FACE = '@font-face{font-family:"Memformer Math";src:url(data:font/woff;base64,%s) format("woff")}'
+LOAD = """document.fonts.load('1em "Memformer Math"');"""  # before the text is laid out
+
+
+def load_font(app, page, template, context, doctree):
+    """Let a page with formulas load the font."""
+    if doctree and next(doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)), 0):
+        app.add_css_file(SHEET)
+        app.add_js_file(None, body=LOAD)
+
+
 def write_font(app, error):
-    """Write _static/math.woff, which the style sheet names."""
+    """Write the font's style sheet."""
     if error or app.builder.name != "html":
         return
     font = TTFont(Path(get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf"))
@@ -65,9 +81,13 @@ def write_font(app, error):
     cut = subset.Subsetter(options)
     cut.populate(unicodes=CHARACTERS)
     cut.subset(font)
-    subset.save_font(font, Path(app.outdir, "_static", "math.woff"), options)
+    woff = io.BytesIO()
+    subset.save_font(font, woff, options)
+    text = FACE % base64.b64encode(woff.getvalue()).decode()
+    Path(app.outdir, "_static", SHEET).write_text(text, encoding="utf-8")
 
 
 def setup(app):
+    app.connect("html-page-context", load_font)
     app.connect("build-finished", write_font)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
