@@ -12,9 +12,9 @@ SIGNS = ([0.5, 0.9, 0.97], [3.2, 0.1, 0.25], [True, False, False])
 
 def test_tables_tell_every_number():
     drawn = inside.tables({"drop": DROP, "change": [[3.04, 0, 1], [0, 1.5, 0]]}, rows=["A?", "B?"])
-    assert drawn.alt.startswith("2 tables of 2 rows by 3 slots, m1 to m3.")
-    assert "drop: A? 0.00, 0.90, 0.00; B? 0.00, 0.00, 0.80." in drawn.alt
-    assert "change: A? 3.04, 0.00, 1.00" in drawn.alt
+    assert drawn.alt.startswith("2 tables of 2 rows by 3 slots, m1 to m3, bright where")
+    assert "Drop: A? 0.00, 0.90, 0.00; B? 0.00, 0.00, 0.80." in drawn.alt
+    assert "Change: A? 3.04, 0.00, 1.00" in drawn.alt
     assert ">.90<" in drawn.svg and ">3.0<" in drawn.svg and ">1.5<" in drawn.svg
     assert "One table of 2 rows" in inside.tables({"drop": DROP}, rows=["A?", "B?"]).alt
     assert ">1<" in inside.tables({"probe": [[0.997, 0.5]]}, rows=["A"]).svg
@@ -22,8 +22,8 @@ def test_tables_tell_every_number():
 
 def test_homes_show_who_holds_what_with_each_seed():
     drawn = inside.homes(CASES)
-    assert "recipe: seed 0 none, A, B; seed 1 none, A and B, A" in drawn.alt
-    assert "each box alone in one slot with 1 of 2 seeds. other: seed 7" in drawn.alt
+    assert "Recipe: seed 0 none, A, B; seed 1 none, A and B, A" in drawn.alt
+    assert "each box alone in one slot with 1 of 2 seeds. Other: seed 7" in drawn.alt
     assert "with 0 of 1 seeds" in drawn.alt
     filled = [f"fill: {color.lower()}" for color in BOXES.values()]
     counts = [drawn.svg.lower().count(fill) for fill in filled]
@@ -35,6 +35,7 @@ def test_homes_show_who_holds_what_with_each_seed():
     [
         (DROP, True),
         (SHARED, False),
+        ([[0.9, 0.0], [0.9, 0.0]], False),  # both in one slot
         ([[0.9, 0.3], [0.0, 0.9]], False),  # A in two slots
         ([[0.9, 0.0], [0.2, 0.2]], False),  # B nowhere
     ],

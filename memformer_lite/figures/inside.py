@@ -60,11 +60,12 @@ def tables(panels: Mapping[str, Sequence[Sequence[float]]], *, rows: Sequence[st
             f"{name} {', '.join(f'{value:.2f}' for value in row)}"
             for name, row in zip(rows, table, strict=True)
         ]
-        told.append(f"{title}: {'; '.join(by_row)}")
+        told.append(f"{title[:1].upper()}{title[1:]}: {'; '.join(by_row)}")
     count = "One table" if len(panels) == 1 else f"{len(panels)} tables"
     return picture(
         figure,
-        f"{count} of {len(rows)} rows by {slots} slots, m1 to m{slots}. {'. '.join(told)}.",
+        f"{count} of {len(rows)} rows by {slots} slots, m1 to m{slots}, bright where the number "
+        f"is large. {'. '.join(told)}.",
     )
 
 
@@ -112,8 +113,8 @@ def homes(cases: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> Pictu
         axis.spines[:].set_visible(False)
         one = sum(one_each(table) for table in seeds.values())
         told.append(
-            f"{name}: {'; '.join(words)}; each box alone in one slot with {one} of "
-            f"{len(seeds)} seeds"
+            f"{name[:1].upper()}{name[1:]}: {'; '.join(words)}; each box alone in one slot with "
+            f"{one} of {len(seeds)} seeds"
         )
     return picture(
         figure,
