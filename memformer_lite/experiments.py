@@ -23,7 +23,10 @@ from torch import Tensor, nn
 
 from memformer_lite.attention import FeedForward, PreNorm, Residual
 from memformer_lite.recipes import RECIPES, Recipe, to_plain
-from memformer_lite.tasks import Cards, Digits, Rows, Segment, Text
+from memformer_lite.record import record
+from memformer_lite.slots import erase, fit_probe, use_probe
+from memformer_lite.tasks import NOT_ASKED, Cards, Digits, Rows, Segment, Text
+from memformer_lite.trace import Trace
 from memformer_lite.train import Learner, Run, accuracy, bits_per_token, train
 from memformer_lite.validation import check_choice
 
@@ -159,6 +162,81 @@ def _slot_habits(learner: Learner, task: Cards) -> dict:
         "change_noise": float((after - written).norm(dim=-1).mean()),
         "pointed": float(weights.amax(dim=-1).mean()),
     }
+
+
+def held_values(task: Cards, stream: list[Segment]) -> Tensor:
+    """Return what each box holds after a stream, long (b, keys); `NOT_ASKED` where nothing."""
+    held = torch.full((len(stream[0].tokens), task.keys), NOT_ASKED)
+    rows = torch.arange(len(held))
+    for tokens, _ in stream:
+        for place in tokens[:, :-1].unbind(dim=1):  # the later place counts
+            here, card = rows[place < task.question(0)], place[place < task.question(0)]
+            held[here, card // task.values] = card % task.values
+    return held
+
+
+def ask(learner: Learner, mems: Tensor, box: int) -> Tensor:
+    """Return the answers, long (b,), to the question for a box on a page without news."""
+    page = learner.recipe.task.tokens_of(f"{chr(ord('A') + box)}?")
+    logits, _ = learner.answer(torch.tensor([page] * len(mems)), mems)
+    return logits.argmax(dim=-1)
+
+
+@torch.no_grad()
+def measure_slots(learner: Learner) -> dict:
+    """Measure for each box and slot of a learner of the cards what is kept, read and written there.
+
+    In each of 512 streams all boxes hold a card, a segment each, and a segment of noise follows.
+    All results are lists, mostly of a row a box and a number a slot, rounded to 4 places: accuracy
+    of a question for the box, what erasing the slot takes from it, accuracy of a linear probe on
+    the slot (fitted on 512 other streams), weight with which the question reads it, and its update
+    gate and change in the segment with the card and in the one with noise.
+    """
+    task = learner.recipe.task
+    fitting, testing = (
+        task.recall_stream(512, 1, generator=_generator(seed))[:-1] for seed in (3, 4)
+    )
+    mems_fit, held_fit = _memory_after(learner, fitting), held_values(task, fitting)
+    with record(learner) as story:
+        mems, held = _memory_after(learner, testing), held_values(task, testing)
+    slots = range(mems.shape[1])
+    results = {name: [] for name in ("accuracy", "drop", "probe", "read")}
+    for box in range(task.keys):
+        with record(learner) as question:
+            right = _share(ask(learner, mems, box), held[:, box])
+        drop, probed = [], []
+        for slot in slots:
+            drop.append(right - _share(ask(learner, erase(mems, slot), box), held[:, box]))
+            probe = fit_probe(mems_fit[:, slot], held_fit[:, box], classes=task.values)
+            probed.append(_share(use_probe(probe, mems[:, slot]), held[:, box]))
+        read = question[0].read[..., -1, :].mean(dim=(0, 1, 2)).tolist()
+        for name, value in zip(results, (right, drop, probed, read), strict=True):
+            results[name].append(value)
+    results |= _writing_by_box(task, story)
+    return {
+        name: torch.tensor(value, dtype=torch.float64).round(decimals=4).tolist()
+        for name, value in results.items()
+    }
+
+
+def _share(answers: Tensor, wanted: Tensor) -> float:
+    return float((answers == wanted).float().mean())
+
+
+def _writing_by_box(task: Cards, story: Trace) -> dict:
+    """Return gate and change of each slot, by the box whose card is in the segment, and on noise.
+
+    The last segment of the story is the noise, all others have one card.
+    """
+    *pages, noise = story
+    box = torch.cat([page.src[:, :-1].amin(dim=1) // task.values for page in pages])
+    measures = {"gate": lambda page: page.gate[-1].mean(dim=-1), "change": lambda page: page.change}
+    results = {}
+    for name, measure in measures.items():
+        seen = torch.cat([measure(page) for page in pages])  # (segments · b, k)
+        by_box = [seen[box == key].mean(dim=0).tolist() for key in range(task.keys)]
+        results |= {f"{name}_card": by_box, f"{name}_noise": measure(noise).mean(dim=0).tolist()}
+    return results
 
 
 def measure_parity(learner: Learner) -> dict:
@@ -322,6 +400,12 @@ EXPERIMENTS = {
             "feed-forward after the gate": Case(replace(_TEXT, feed_forward=True)),
         },
         measure_text,
+    ),
+    "slots": Experiment(
+        "Has each box a slot of its own, in every run?",
+        {"recipe": Case(_STORIES)},
+        measure_slots,
+        seeds=(0, 1, 2, 3, 4),
     ),
 }
 

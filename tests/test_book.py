@@ -14,7 +14,8 @@ from book_rules.prose import glossary, new_terms
 FILES = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [Chapter.read(path) for path in FILES]
 BUILDING = [BUILT_IN[number] for number in sorted(BUILT_IN)]
-ORDER = [*BUILDING, "tasks", "recipes", "checkpoint", "train", "experiments"]
+LATER = ["tasks", "recipes", "checkpoint", "train", "trace", "record", "slots", "experiments"]
+ORDER = [*BUILDING, *LATER]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
