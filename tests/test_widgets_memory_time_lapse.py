@@ -61,7 +61,7 @@ def changed(trace, place, **parts):
         (
             {"words": WORDS[:3]},
             ValueError,
-            "words: expected a name for each token id, trace: segmen",
+            "words: expected a name for each token id, trace",
         ),
         (
             {"words": [*WORDS[:22], " "]},
