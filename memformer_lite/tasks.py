@@ -181,7 +181,7 @@ class Cards:
                 continue
             if place >= self.content:
                 raise ValueError(f"page={page!r}: expected at most {self.content} cards")
-            if known and rest.isdecimal() and int(rest) < self.values:
+            if known and rest.isascii() and rest.isdecimal() and int(rest) < self.values:
                 tokens[place] = self.card(key, int(rest))
             elif word not in ("–", "-"):
                 last = chr(ord("A") + self.keys - 1)

@@ -207,6 +207,31 @@ def test_a_half_precision_number_is_taken_as_it_is(page):
     assert np.array_equal(np.array(told), bits.view("<f2").astype(float))
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "says"),
+    [
+        ("slots", None, "expected a whole number above 0 as slots, got null"),
+        ("keys", 2.5, "expected a whole number above 0 as keys, got 2.5"),
+        ("values", 7, "expected 1152 weights as memformer.encoder.token_emb.weight, got 1280"),
+        ("depth", 2, "expected 32 weights as memformer.encoder.layer_blocks.layers.1.0.fn.norm"),
+        ("content", 10**9, "expected 2000000001 buckets of offsets"),
+        ("temperature", "x", "expected a model that gives finite numbers"),
+        ("heads", 37, "expected a model that gives finite numbers"),
+    ],
+)
+def test_a_spoiled_model_is_refused(page, part, value, says):
+    read = "(net) => { try { return M.unpack(net).dim; } catch (error) { return error.message; } }"
+    assert page.evaluate(read, pack(load_learner())) == 32
+    assert says in page.evaluate(read, pack(load_learner()) | {part: value})
+
+
+def test_a_weight_that_is_not_finite_is_refused(page):
+    for bits in (0x7C00, 0xFC00, 0x7E00):
+        text = base64.b64encode(bits.to_bytes(2, "little")).decode()
+        read = "(text) => { try { return M.halves(text)[0]; } catch (e) { return e.message; } }"
+        assert page.evaluate(read, text) == "expected finite weights"
+
+
 def test_erf_and_gelu_are_exact(page):
     grid = np.linspace(-8, 8, 3201)
     told = page.evaluate("(grid) => [grid.map(M.erf), grid.map(M.gelu)]", grid.tolist())
@@ -229,6 +254,7 @@ BAD = [
     "A1 × 3",
     "?",
     "A-1",
+    "A\u0663",
 ]
 
 

@@ -288,7 +288,7 @@ def explorer(**changes):
         ({"real": torch.ones(1, 2, dtype=torch.bool)}, ValueError, "real: expected"),
         ({"keys": "values"}, ValueError, "keys='values': expected 'tokens' or 'slots' or 'both'"),
         ({"context": None, "slots": None, "keys": "both"}, ValueError, "expected 'tokens'"),
-        ({"x": torch.full((1, 3, 6), float("nan"))}, ValueError, "data: expected finite numbers"),
+        ({"x": torch.full((1, 3, 6), float("nan"))}, ValueError, "x, context: expected finite"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -393,6 +393,26 @@ def test_nothing_moves(made, kind, width, way):
                 assert abs(tab.evaluate(size) - reserved) < 1, what
 
 
+def test_a_larger_table_gets_its_height(made):
+    torch.manual_seed(0)
+    widget = AttentionExplorer(Attention(8, heads=4), torch.randn(1, 8, 8), tokens=["WWWW"] * 8)
+    for width in (320, 500, 680, 1280):
+        with made.tab(made.write(widget), width=width) as tab:
+            live = tab.locator(".mfl-live").bounding_box()
+            reserved = tab.evaluate(
+                "parseFloat(getComputedStyle(document.querySelector('.mfl-box')).minHeight)"
+            )
+            assert live["height"] == pytest.approx(reserved, abs=1), width
+
+
+def test_a_choice_of_one_is_not_offered(made):
+    torch.manual_seed(0)
+    widget = AttentionExplorer(Attention(4, heads=1), torch.randn(1, 1, 4), tokens=["a"])
+    with made.tab(made.write(widget)) as tab:
+        names = tab.locator("legend").all_inner_texts()
+        assert names == ["Numbers", "Masks that close cells", "A row that may look at nothing gets"]
+
+
 @every
 def test_print_shows_the_twin(made, kind):
     with made.tab(made.pages[kind]) as tab:
@@ -415,6 +435,7 @@ def test_without_javascript_the_twin_is_there(made, kind, way):
 
 
 START = {"method": "bptt", "losses": "last", "pages": 3, "detach_every": 1, "a": 1}
+OFFSETS = {"offset": 1, "num_buckets": 32, "max_distance": 128, "bidirectional": True}
 BAD = [
     ("bucket", {"start": None}, "no options to start with"),
     (
@@ -427,6 +448,9 @@ BAD = [
         {"start": {"offset": 1, "num_buckets": 7, "max_distance": 128, "bidirectional": True}},
         "num_buckets=7: expected an even number, half for each direction",
     ),
+    ("bucket", {"start": OFFSETS | {"offset": None}}, "an option or a range is no whole number"),
+    ("bucket", {"distances": [16, {}]}, "an option or a range is no whole number"),
+    ("attention", {"slots": ["C6", None]}, "a token or slot has no name"),
     ("attention", {"tokens": []}, "no token"),
     ("attention", {"tokens": None}, "no token"),
     ("attention", {"real": [True]}, "whether it is real"),
@@ -439,6 +463,7 @@ BAD = [
     ("stage", {"start": START | {"detach_every": 3}}, "detach_every=3: expected 1 to 2"),
     ("stage", {"start": START | {"a": 0}}, "a=0: expected more than 0, at most 1"),
     ("lapse", {"runs": None}, "no recorded run"),
+    ("lapse", {"runs": [{"segments": []}]}, "a run has no name"),
     ("lapse", {"runs": [{"name": "one", "segments": []}]}, "one has no segments"),
 ]
 

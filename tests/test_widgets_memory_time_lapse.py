@@ -40,6 +40,7 @@ def changed(trace, place, **parts):
     [
         ({"trace": Trace()}, ValueError, "trace: expected 1 to 128 segments, got 0: was the model"),
         ({"trace": []}, TypeError, "trace: expected a Trace, got list"),
+        ({"trace": Trace([3])}, TypeError, "trace: expected a Trace of RecordedSegments, has int"),
         ({"other": Trace()}, ValueError, "other: expected 1 to 128 segments, got 0"),
         (
             {"other": record_story(segments=2)},
@@ -102,6 +103,14 @@ def test_a_long_trace_is_refused_and_a_part_of_it_shown():
     with pytest.raises(ValueError, match=r"too large for a page: 41,.* expected at most 40,000"):
         MemoryTimeLapse(short)
     assert len(MemoryTimeLapse(trace[::4]).data["runs"][0]["segments"]) == 33
+
+
+@pytest.mark.parametrize("part", ["read", "write", "gate"])
+def test_shares_that_are_not_finite_are_named(part):
+    trace = record_story()
+    wrong = torch.full_like(getattr(trace[1], part), float("nan"))
+    with pytest.raises(ValueError, match=f"trace: segment 2, {part}: expected finite numbers"):
+        MemoryTimeLapse(changed(trace, 1, **{part: wrong}))
 
 
 def test_numbers_that_are_not_finite_are_named():
@@ -324,6 +333,14 @@ def segments_with(**parts):
         ({"runs": segments_with(change=None)}, "segment 2 of run 1 lacks norms or change"),
         ({"runs": segments_with(after=[1.0])}, "segment 2 of run 1 lacks norms or change"),
         ({"runs": segments_with(tokens=["a"])}, "segment 2 of run 1 lacks its reading"),
+        (
+            {"runs": segments_with(tokens=[None] * 5)},
+            "segment 2 of run 1 has a token without a name",
+        ),
+        (
+            {"runs": segments_with(pad="x")},
+            "segment 2 of run 1 does not say which tokens are padding",
+        ),
         ({"runs": segments_with(write=[[[1]]])}, "segment 2 of run 1 lacks its writing"),
         ({"runs": segments_with(gate=[["x"] * SLOTS])}, "segment 2 of run 1 lacks its gate"),
         ({"layers": 5}, "segment 1 of run 1 has other layers, heads or updates"),
@@ -345,6 +362,18 @@ def test_bad_data_are_told_in_the_page(made, parts, words):
         said = tab.locator("[role=alert]").inner_text()
         assert said == f"This picture cannot answer: {words}. A still picture stands in its place."
         assert tab.locator(".mfl-twin svg").is_visible()
+
+
+def test_with_one_segment_nothing_looks_as_if_it_could_be_chosen(made):
+    shown = "e => getComputedStyle(e).cursor"
+    for segments, cursor in ((1, "auto"), (2, "pointer")):
+        with made.tab(made.write(MemoryTimeLapse(record_story(segments=segments)))) as tab:
+            assert tab.locator(".mfl-drawing").evaluate(shown) == cursor
+            assert tab.locator(".mfl-slider").count() == segments - 1
+            before = tab.locator(".mfl-lapse").inner_html()
+            box = tab.locator(".mfl-drawing").bounding_box()
+            tab.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + 40)
+            assert (tab.locator(".mfl-lapse").inner_html() == before) == (segments == 1)
 
 
 def test_the_page_gets_only_what_is_shown():

@@ -84,6 +84,7 @@ function checkData({ tokens, slots, real, scores, values }) {
   const finite = (row) => Array.isArray(row) && row.length > 0 && row.every(Number.isFinite);
   const table = (rows, high) => Array.isArray(rows) && rows.length === high && rows.every(finite);
   need(n > 0, "there is no token");
+  need([...lists[0], ...lists[1]].every((name) => typeof name === "string"), "a token or slot has no name");
   need(lists[2].length === n, "it is not said of each token whether it is real");
   need(lists[3].length > 0 && lists[3].every((head) => table(head, n) &&
     head.every((row) => row.length === n + k)), "scores are missing");
@@ -102,9 +103,8 @@ export function mount(el, data, live) {
     causal: data.causal, queryMask: padded, kvMask: padded,
   }, draw);
 
-  const kinds = [["tokens", "tokens"], ["slots", "memory slots"], ["both", "both"]];
   const keys = choice("Keys", {
-    options: slots.length ? kinds : kinds.slice(0, 1), value: data.keys,
+    options: [["tokens", "tokens"], ["slots", "memory slots"], ["both", "both"]], value: data.keys,
     change: (value) => state.change({ keys: value }),
   });
   const head = choice("Head", {
@@ -145,7 +145,8 @@ export function mount(el, data, live) {
   const { node: status, say } = statusLine();
   let [row, column] = [0, 0]; // the cell that Tab reaches
   el.append(
-    html("div", { class: "mfl-controls" }, keys.node, head.node, show.node, query.node,
+    html("div", { class: "mfl-controls" }, slots.length ? keys.node : null,
+      scores.length > 1 ? head.node : null, show.node, n > 1 ? query.node : null,
       group("Masks that close cells", Object.values(masks).map((part) => part.node)), blind.node),
     html("div", { class: "mfl-matrix" },
       html("div", { class: "mfl-note" }, "A row asks, a column answers. Press a cell to close or open it " +

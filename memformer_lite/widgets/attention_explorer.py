@@ -34,7 +34,6 @@ class AttentionExplorer(Widget):
     """
 
     name = "attention_explorer"
-    heights = (750, 790, 960)
 
     def __init__(
         self,
@@ -71,6 +70,8 @@ class AttentionExplorer(Widget):
             among = KEYS if k else KEYS[:1]
             raise ValueError(f"keys={keys!r}: expected {' or '.join(map(repr, among))}")
         scores, values = _scores_and_values(attention, x, context)
+        if not (scores.isfinite().all() and values.isfinite().all()):
+            raise ValueError("attention, x, context: expected finite numbers in all of them")
         data = {
             "tokens": list(tokens),
             "slots": list(slots or []),
@@ -80,6 +81,8 @@ class AttentionExplorer(Widget):
             "causal": attention.causal,
             "keys": keys,
         }
+        more = max(0, n - 5)  # rows of the table, and of the choice among them
+        self.heights = (750 + 54 * more, 790 + 67 * more, 960 + 75 * more)
         super().__init__(data=data, twin=_twin(data))
 
     @classmethod

@@ -86,6 +86,8 @@ const FLAGS = { true: "both directions", false: "past only" };
 export function mount(el, data, live) {
   const { start: first, buckets, distances } = data;
   need(first && buckets && distances, "no options to start with");
+  need([first.offset, first.num_buckets, first.max_distance, buckets, distances].flat().every(Number.isInteger),
+    "an option or a range is no whole number");
   const reach = REACHES.find((size) => Math.abs(first.offset) <= size);
   need(reach && typeof first.bidirectional === "boolean", "no offset from −300 to 300 to start with");
   const state = choices(live, { ...first, reach }, draw);

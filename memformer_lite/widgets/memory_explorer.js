@@ -9,21 +9,42 @@ export function halves(text) {
     const sign = bits & 0x8000 ? -1 : 1,
       exponent = (bits >> 10) & 31,
       fraction = bits & 1023;
+    need(exponent < 31, "expected finite weights");
     numbers[i] = sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
   }
   return numbers;
 }
 
+const COUNTS = ["keys", "values", "noise", "content", "dim", "depth", "heads", "slots", "write_heads"];
+
 // Take a model apart: its sizes, and each parameter under the name it has in torch.
 export function unpack(model) {
+  for (const name of COUNTS) {
+    need(Number.isInteger(model[name]) && model[name] > 0,
+      `expected a whole number above 0 as ${name}, got ${model[name]}`);
+  }
   const numbers = halves(model.weights);
   const w = {};
   let at = 0;
   for (const [name, size] of model.parameters) w[name] = numbers.subarray(at, (at += size));
-  if (at !== numbers.length) throw new Error(`expected ${at} weights, got ${numbers.length}`);
+  need(at === numbers.length, `expected ${at} weights, got ${numbers.length}`);
+  const { keys, values, noise, content, dim, depth, slots } = model;
+  const sizes = {
+    "memformer.memory_slots": slots * dim,
+    "memformer.encoder.token_emb.weight": (keys * values + keys + noise) * dim,
+    [`memformer.encoder.layer_blocks.layers.${depth - 1}.0.fn.norm.weight`]: dim,
+    "read_out.weight": values * dim,
+  };
+  for (const [name, size] of Object.entries(sizes)) {
+    need(w[name]?.length === size, `expected ${size} weights as ${name}, got ${w[name]?.length ?? "none"}`);
+  }
+  need(model.buckets?.length === 2 * content + 1, `expected ${2 * content + 1} buckets of offsets`);
   const start = Float64Array.from(w["memformer.memory_slots"]);
   if (model.update === "bmn") normalize(start, model.dim);
-  return { ...model, w, start };
+  const net = { ...model, w, start };
+  const tried = step(net, Array(content + 1).fill(0), start);
+  need([...tried.answer, ...tried.after].every(Number.isFinite), "expected a model that gives finite numbers");
+  return net;
 }
 
 // erf by the series whose terms are all positive: exact to the last digits.
@@ -490,6 +511,8 @@ const VIEWS = [
 
 export function mount(el, data, live) {
   need(data?.model?.weights && data.stories?.length, "expected a model and at least one story");
+  need(data.stories.every(({ name, pages }) => typeof name === "string" && pages?.length),
+    "expected a name and at least one page for each story");
   const net = unpack(data.model),
     memo = new Map(),
     ends = new Map();
@@ -989,7 +1012,7 @@ export function mount(el, data, live) {
     html(
       "div",
       { class: "me-pair" },
-      slot.node,
+      net.slots > 1 ? slot.node : null,
       html("div", { class: "mfl-options" }, doings.erase, doings.freeze),
     ),
     net.slots > 1
@@ -1020,7 +1043,7 @@ export function mount(el, data, live) {
     "details",
     { class: "me-more" },
     insideTitle,
-    html("div", { class: "me-pair" }, heads.node, layers?.node ?? null),
+    html("div", { class: "me-pair" }, net.heads > 1 ? heads.node : null, layers?.node ?? null),
     inside,
   );
   heads.node.classList.add("me-wide");
@@ -1290,9 +1313,9 @@ export function mount(el, data, live) {
     html(
       "div",
       { class: "me-head" },
-      stories.node,
+      data.stories.length > 1 ? stories.node : null,
       html("div", { class: "mfl-options" }, shuffle.node, again.node),
-      asks.node,
+      net.keys > 1 ? asks.node : null,
     ),
     grid,
     html("div", { class: "me-below" }, views.node, legend),

@@ -48,7 +48,6 @@ class MemoryExplorer(Widget):
     """
 
     name = "memory_explorer"
-    heights = (1160, 1290, 1760)
 
     def __init__(
         self,
@@ -71,6 +70,7 @@ class MemoryExplorer(Widget):
             "ask": boxes.index(ask),
         }
         name, pages = next(iter(stories.items()))
+        self.heights = _heights(data["model"], pages)
         super().__init__(data=data, twin=_twin(learner, name, pages, ask))
 
 
@@ -168,6 +168,8 @@ def _check_stories(task: Cards, stories: Mapping[str, Sequence[str]]) -> None:
         texts = isinstance(pages, Sequence) and not isinstance(pages, str)
         if not isinstance(name, str) or not texts or not all(isinstance(p, str) for p in pages):
             raise TypeError(f"stories: expected a list of texts under each name, see {name!r}")
+        if not name.strip():
+            raise ValueError(f"stories: expected names that can be seen, got {name!r}")
         try:
             story = tokens_of_story(task, pages)
         except ValueError as fault:
@@ -178,6 +180,13 @@ def _check_stories(task: Cards, stories: Mapping[str, Sequence[str]]) -> None:
                 f"stories: {name!r}: expected 1 to {MOST_COLUMNS} entries and at most "
                 f"{MOST_PAGES} pages, got {columns} and {total}"
             )
+
+
+def _heights(model: dict, pages: Sequence[str]) -> tuple[int, int, int]:
+    """Return the height in px that the page needs where the widget is wide, medium and narrow."""
+    lines = max(len(page.replace("–", "").split()) + page.count("?") for page in pages)
+    more = 48 * (model["slots"] - 4) + 20 * max(0, lines - 2) + 62 * (model["content"] // 4)
+    return 1160 + more, 1290 + more, 1760 + more + 40 * (model["keys"] > 4)
 
 
 def _fitting(task: Cards) -> dict[str, Sequence[str]]:

@@ -78,15 +78,18 @@ function checkData({ layers, updates, runs }) {
   const finite = (numbers, size) => list(numbers).length === size && numbers.every(Number.isFinite);
   need(list(runs).length > 0, "there is no recorded run");
   for (const { name, segments } of runs) {
-    need(list(segments).length > 0, `${name ?? "the run"} has no segments`);
+    need(typeof name === "string", "a run has no name");
+    need(list(segments).length > 0, `${name} has no segments`);
     need(segments.length === runs[0].segments.length, "the runs differ in their number of segments");
-    segments.forEach(({ tokens, read, write, gate, before, after, change }, place) => {
+    segments.forEach(({ tokens, pad, read, write, gate, before, after, change }, place) => {
       const k = list(change).length;
       const n = list(tokens).length;
       const tables = (given, rows, columns) => list(given).length > 0 && given.every((table) =>
         list(table).length === rows && table.every((row) => finite(row, columns)));
       const where = `segment ${place + 1} of ${name}`;
       need(k > 0 && [change, before, after].every((one) => finite(one, k)), `${where} lacks norms or change`);
+      need(list(tokens).every((word) => typeof word === "string"), `${where} has a token without a name`);
+      need(pad === null || list(pad).length === n, `${where} does not say which tokens are padding`);
       need(n > 0 && tables(read, n, k), `${where} lacks its reading`);
       need(tables(write, k, 1 + n), `${where} lacks its writing`);
       need(gate === null || (list(gate).length === updates && gate.every((one) => finite(one, k))),
@@ -172,7 +175,7 @@ export function mount(el, data, live) {
     const table = html("table", { class: "mfl-weights" });
     let top = 1;
     const picture = drawing(slots * ROW + BOTTOM, (width) => strip(width, run, state.values, top));
-    listen(picture.node, "click", (event) => {
+    if (count > 1) listen(picture.node, "click", (event) => {
       const box = picture.node.getBoundingClientRect();
       const share = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
       state.change({ at: Math.max(1, Math.min(count, Math.ceil(share * count))) });

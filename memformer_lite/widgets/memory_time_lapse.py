@@ -99,6 +99,10 @@ def _check_trace(argument: str, trace: Trace, row: int) -> None:
     """Raise unless all segments of a trace fit each other and the page."""
     if not isinstance(trace, Trace):
         raise TypeError(f"{argument}: expected a Trace, got {type(trace).__name__}")
+    for segment in trace:
+        if not isinstance(segment, RecordedSegment):
+            kind = type(segment).__name__
+            raise TypeError(f"{argument}: expected a Trace of RecordedSegments, has {kind} in it")
     if not 1 <= len(trace) <= MOST_SEGMENTS:
         hint = "show fewer, such as trace[::4]" if len(trace) else "was the model called in `with`?"
         raise ValueError(
@@ -175,16 +179,18 @@ def _plain(
     return {
         "tokens": [str(token) if words is None else words[token] for token in tokens],
         "pad": None if real is None or real[row].all() else (~real[row]).tolist(),
-        "read": _shares(segment.read[:, row].flatten(0, 1)),
-        "write": _shares(segment.write[:, row].flatten(0, 1)),
-        "gate": None if gate is None else _shares(gate[:, row].mean(dim=-1)),
+        "read": _shares(f"{where}, read", segment.read[:, row].flatten(0, 1)),
+        "write": _shares(f"{where}, write", segment.write[:, row].flatten(0, 1)),
+        "gate": None if gate is None else _shares(f"{where}, gate", gate[:, row].mean(dim=-1)),
         "before": _lengths(f"{where}, norm", segment.norm_before[row]),
         "after": _lengths(f"{where}, norm", segment.norm_after[row]),
         "change": _lengths(f"{where}, change", segment.change[row]),
     }
 
 
-def _shares(values: Tensor) -> list:
+def _shares(where: str, values: Tensor) -> list:
+    if not values.isfinite().all():
+        raise ValueError(f"{where}: expected finite numbers")
     return (values.double() * UNIT).round().long().tolist()
 
 

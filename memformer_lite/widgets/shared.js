@@ -150,7 +150,6 @@ const fixed = (number, digits = 2) =>
   number.toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1").replace("-", "\u2212");
 const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 const unique = (name) => `mfl-${name}-${Math.random().toString(36).slice(2, 10)}`;
-const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // --- Failures: in words, in this widget only, with its still picture ---
 
