@@ -253,10 +253,10 @@ def _check(segments: Sequence, mems: State) -> list:
     if not all(isinstance(tensor, Tensor) for tensor in _tensors(mems)):
         kind = type(mems).__name__
         raise TypeError(f"mems: expected a tensor, or a tuple of tensors, got {kind}")
-    if any(tensor.is_inference() for tensor in _tensors(mems)):
-        raise ValueError("mems: made in torch.inference_mode, no gradient can use it; clone it")
     if not torch.is_grad_enabled():
         raise RuntimeError("gradients are switched off here (torch.no_grad or inference_mode)")
+    if any(tensor.is_inference() for tensor in _tensors(mems)):
+        raise ValueError("mems: made in torch.inference_mode, no gradient can use it; clone it")
     return segments
 
 

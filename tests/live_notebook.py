@@ -174,9 +174,13 @@ def serving(front: FrontEnd, python: str | Path, folder: Path):
             stderr=out,
         )
     try:
-        written = until(lambda: server.poll() or [*(folder / "runtime").glob("*server-*.json")])
+        runtime = folder / "runtime"
+        # The file is there a moment before what is in it.
+        written = until(
+            lambda: server.poll() or "".join(f.read_text() for f in runtime.glob("*server-*.json"))
+        )
         assert server.poll() is None, log.read_text("utf-8")
-        told = json.loads(written[0].read_text("utf-8"))
+        told = json.loads(written)
         yield told["url"], told["token"]
     finally:
         server.terminate()
