@@ -379,6 +379,43 @@ def test_a_story_is_counted_page_by_page_and_never_computed_twice(page):
     assert told[3]["held"] == {"0": 5, "1": 1}
 
 
+@torch.no_grad()
+def test_a_slot_keeps_what_loses_a_quarter_with_it(page):
+    """On memories that are mixed with what other stories leave, losses of all sizes occur."""
+    learner, rows = load_learner(), 60
+    task, generator = learner.recipe.task, torch.Generator().manual_seed(0)
+    mems = learner.start(rows)
+    for segment in task.stream(rows, 9, generator=generator):
+        _, mems = learner.answer(segment.tokens, mems)
+    mems = mems.lerp(mems.roll(1, dims=0), 0.5)
+    questions = torch.tensor([task.tokens_of(f"{chr(65 + key)}?") for key in range(task.keys)])
+
+    def answers(mems):
+        logits = [learner.answer(q.expand(len(mems), -1), mems)[0] for q in questions]
+        return torch.stack(logits, dim=1).softmax(dim=-1)  # (rows, keys, values)
+
+    likely, best = answers(mems).max(dim=-1)
+    losses = []
+    for slot in range(mems.shape[1]):
+        without = mems.clone()
+        without[:, slot] = 0
+        losses.append(likely - answers(without).gather(2, best[..., None])[..., 0])
+    losses = torch.stack(losses, dim=1)  # (rows, slots, keys)
+    for low, high in ((0.15, 0.25), (0.25, 0.35), (0.35, 0.9)):
+        assert ((losses > low) & (losses < high)).any(), "losses of this size occur"
+    read = """([net, memories]) => {
+      const model = M.unpack(net), named = { 0: 1, 1: 1, 2: 1, 3: 1 };
+      return memories.map((memory) => {
+        const mems = Float64Array.from(memory.flat());
+        const found = M.holds(model, mems, M.askAll(model, mems), named);
+        return found.map((boxes) => boxes.map(({ key }) => key));
+      });
+    }"""
+    told = page.evaluate(read, [pack(learner), mems.tolist()])
+    for slots, row in zip(told, losses, strict=True):
+        assert slots == [(loss >= 0.25).nonzero().flatten().tolist() for loss in row]
+
+
 def test_what_a_slot_keeps_is_what_dies_with_it(page):
     learner = load_learner()
     told = followed(page, learner, [("A3",), ("–",), ("B1 C6",), ("A5",), ("D2",)])

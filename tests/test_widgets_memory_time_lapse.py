@@ -364,6 +364,31 @@ def test_bad_data_are_told_in_the_page(made, parts, words):
         assert tab.locator(".mfl-twin svg").is_visible()
 
 
+def test_the_longest_names_fit_a_narrow_screen(made):
+    pair = [record_story(seed, segments=4) for seed in (0, 1)]
+    names = ["W" * 24, "M" * 24]
+    with made.tab(
+        made.write(MemoryTimeLapse(pair[0], other=pair[1], names=names)), width=320
+    ) as tab:
+        assert tab.evaluate("document.scrollingElement.scrollWidth") <= 320
+        assert tab.locator(".mfl-status").evaluate("e => e.scrollWidth <= e.clientWidth")
+        box, live = (f"document.querySelector('.mfl-{part}')" for part in ("box", "live"))
+        reserved = tab.evaluate(f"parseFloat(getComputedStyle({box}).minHeight)")
+        assert tab.evaluate(f"{live}.offsetHeight") <= reserved + 1
+
+
+def test_headings_of_the_table_are_not_cut_below(made):
+    with made.tab(made.write(lapse())) as tab:
+        cut = tab.evaluate(
+            """[...document.querySelectorAll('.mfl-lapse-part th')].map((cell) => {
+              const text = document.createRange();
+              text.selectNodeContents(cell);
+              return text.getBoundingClientRect().bottom - cell.getBoundingClientRect().bottom;
+            })"""
+        )
+        assert len(cut) == 3 and max(cut) <= 0
+
+
 def test_with_one_segment_nothing_looks_as_if_it_could_be_chosen(made):
     shown = "e => getComputedStyle(e).cursor"
     for segments, cursor in ((1, "auto"), (2, "pointer")):

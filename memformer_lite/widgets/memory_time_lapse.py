@@ -212,7 +212,7 @@ def _heights(data: dict) -> tuple[int, int, int]:
     return (
         272 + controls + panel + 33 * len(runs),
         184 + controls + (panel + 165) * len(runs),
-        223 + controls + (panel + 198) * len(runs),
+        223 + controls + (panel + 209) * len(runs),
     )
 
 
