@@ -20,6 +20,8 @@ test: venv browser lint book ## set up, build, and pass every test: package, cha
 lint: venv ## code style and spelling
 	$(PY) -m ruff check memformer_lite tests tools book
 	$(PY) -m ruff format --check memformer_lite tests tools
+	$(dir $(PY))biome lint --error-on-warnings
+	$(dir $(PY))biome format
 	$(PY) -m codespell_lib --skip '.venv,.git,_build,*.egg-info,*.svg' .
 
 notebooks: venv ## run the chapters again and bring their files into the committed form
