@@ -2,8 +2,10 @@
 
 import { choices } from "./shared/choices.js";
 import { button, checkbox, choice, group, statusLine } from "./shared/controls.js";
-import { html } from "./shared/elements.js";
+import { emsOf } from "./shared/drawing.js";
+import { html, longest } from "./shared/elements.js";
 import { listen, need } from "./shared/failures.js";
+import { scroller } from "./shared/scroller.js";
 import { fixed, plural } from "./shared/words.js";
 
 const MOST_SAID = 6; // numbers of an answer: more of them nobody listens to
@@ -93,6 +95,23 @@ function told(data, settings, { columns, allowed, scores, weights, answers }) {
     nan: "Plain softmax divides 0 by 0: weights and answer are nan, and so are gradients.",
   };
   return `${who} may look at nothing. ${blind[settings.blind]} ${counts}`;
+}
+
+// What is said of each row by each head, and of a row that may look at nothing.
+function longestWords(data, settings) {
+  const heads = [...data.scores.keys()];
+  const wide = { ...settings, keys: data.slots.length ? "both" : "tokens" };
+  const said = heads.flatMap((head) => {
+    const found = attend(data, { ...wide, head, blind: "even" });
+    const blind = { ...found, allowed: found.allowed.map((row) => row.map(() => false)) };
+    return data.tokens.flatMap((_, query) => [
+      told(data, { ...wide, head, query, show: "scores" }, found),
+      ...["zero", "even", "nan"].map((way) =>
+        told(data, { ...wide, head, query, blind: way }, blind),
+      ),
+    ]);
+  });
+  return longest(said, 8);
 }
 
 // --- The widget ---
@@ -200,8 +219,9 @@ export function mount(el, data, live) {
     },
   });
   const table = html("table", { class: "mfl-weights", role: "grid" });
+  const scrolls = scroller("Table of all rows and keys", table);
   listen(table, "keydown", move);
-  const { node: status, say } = statusLine();
+  const { node: status, say } = statusLine(longestWords(data, state.values));
   let [row, column] = [0, 0]; // the cell that Tab reaches
   el.append(
     html(
@@ -226,13 +246,17 @@ export function mount(el, data, live) {
         "A row asks, a column answers. Press a cell to close or open it " +
           "(the argument mask); arrow keys move between cells.",
       ),
-      table,
+      scrolls.node,
       html("div", {}, reset.node),
     ),
     status,
   );
+  table.style.setProperty("--mfl-name", emsOf(table, names));
   draw();
-  return state.stop;
+  return () => {
+    scrolls.stop();
+    state.stop();
+  };
 
   function draw() {
     const settings = state.values;
@@ -257,6 +281,8 @@ export function mount(el, data, live) {
       `${settings.show} of head ${settings.head + 1}: ` +
         "a row for each token that asks, a column for each key",
     );
+    const columns = 1 + found.columns.length + (settings.show === "weights");
+    table.style.setProperty("--mfl-columns", columns);
     table.replaceChildren(...rowsOf(found, settings));
     if (focused) cell(row, column).focus();
     say(told(data, settings, found));

@@ -3,7 +3,7 @@
 import { choices } from "./shared/choices.js";
 import { choice, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
-import { html, svg } from "./shared/elements.js";
+import { html, roomFor, svg } from "./shared/elements.js";
 import { listen, need } from "./shared/failures.js";
 import { plural, signed } from "./shared/words.js";
 
@@ -83,6 +83,8 @@ function placed(offset) {
   return `${plural(Math.abs(offset), "token")} ${offset < 0 ? "back" : "ahead"}`;
 }
 
+const offsetTold = (offset) => `${signed(offset)}: ${placed(offset)}`;
+
 function answer(offset, options) {
   const refused = refusal(options);
   const found = refused ? null : sharers(offset, options);
@@ -92,9 +94,35 @@ function answer(offset, options) {
   return `${FLAGS[options.bidirectional]}: ${words}`;
 }
 
+const optionsFor = ({ num_buckets, max_distance }, bidirectional) => ({
+  bidirectional,
+  numBuckets: num_buckets,
+  maxDistance: max_distance,
+});
+
+function told(values) {
+  const { offset, bidirectional, num_buckets, max_distance, reach } = values;
+  return (
+    `Offset ${signed(offset)}, ${placed(offset)}. ` +
+    `T5, ${answer(offset, optionsFor(values, bidirectional))}. ` +
+    `Flag swapped, ${answer(offset, optionsFor(values, !bidirectional))}. ` +
+    `(${num_buckets} buckets, distance ${max_distance}, ±${reach} shown.)`
+  );
+}
+
+const titleOf = (swapped, bidirectional) =>
+  `${swapped ? "Flag swapped" : "T5"}: ${FLAGS[bidirectional]}`;
+
+function factsOf(options) {
+  if (refusal(options)) return "refused";
+  const { past, future } = directions(options);
+  return `${plural(past, "bucket")} for the past, ${future || "none"} ahead`;
+}
+
 // --- The widget ---
 
 const REACHES = [20, 150, 300];
+const FARTHEST = REACHES.at(-1);
 const FLAGS = { true: "both directions", false: "past only" };
 
 export function mount(el, data, live) {
@@ -112,11 +140,7 @@ export function mount(el, data, live) {
     "no offset from −300 to 300 to start with",
   );
   const state = choices(live, { ...first, reach }, draw);
-  const optionsOf = (bidirectional) => ({
-    bidirectional,
-    numBuckets: state.values.num_buckets,
-    maxDistance: state.values.max_distance,
-  });
+  const optionsOf = (bidirectional) => optionsFor(state.values, bidirectional);
   need(!refusal(optionsOf(first.bidirectional)), refusal(optionsOf(first.bidirectional)));
 
   const offset = slider("Offset", {
@@ -124,7 +148,8 @@ export function mount(el, data, live) {
     max: reach,
     value: first.offset,
     change: (value) => state.change({ offset: value }),
-    show: (value) => `${signed(value)}: ${placed(value)}`,
+    show: offsetTold,
+    shows: [-FARTHEST, 0, FARTHEST].map(offsetTold),
   });
   const shown = choice("Offsets shown", {
     options: REACHES.map((size) => [size, `±${size}`]),
@@ -158,7 +183,19 @@ export function mount(el, data, live) {
   });
   offset.node.classList.add("mfl-whole");
   const panels = [panel(false), panel(true)];
-  const { node: status, say } = statusLine();
+  const { node: status, say } = statusLine(
+    [-FARTHEST, -FARTHEST / 2].flatMap((offset) =>
+      [true, false].map((bidirectional) =>
+        told({
+          offset,
+          bidirectional,
+          num_buckets: buckets[1],
+          max_distance: distances[1],
+          reach: FARTHEST,
+        }),
+      ),
+    ),
+  );
   el.append(
     html(
       "div",
@@ -192,12 +229,7 @@ export function mount(el, data, live) {
     distance.set(values.max_distance);
     direction.set(values.bidirectional);
     for (const part of panels) part.draw();
-    say(
-      `Offset ${signed(values.offset)}, ${placed(values.offset)}. ` +
-        `T5, ${answer(values.offset, optionsOf(values.bidirectional))}. ` +
-        `Flag swapped, ${answer(values.offset, optionsOf(!values.bidirectional))}. ` +
-        `(${values.num_buckets} buckets, distance ${values.max_distance}, ±${values.reach} shown.)`,
-    );
+    say(told(values));
   }
 
   // One map: T5's, or that with the flag swapped.
@@ -205,6 +237,8 @@ export function mount(el, data, live) {
     const options = () => optionsOf(state.values.bidirectional !== swapped);
     const title = html("div", { class: "mfl-title" });
     const facts = html("div", { class: "mfl-note" });
+    const flags = [true, false];
+    const most = { num_buckets: buckets[1], max_distance: distances[1] };
     const refused = html("div", { class: "mfl-refused" });
     const picture = drawing(HEIGHT, (width) => map(width, options(), state.values));
     listen(picture.node, "click", (event) => {
@@ -216,8 +250,14 @@ export function mount(el, data, live) {
     const node = html(
       "div",
       { class: "mfl-panel" },
-      title,
-      facts,
+      roomFor(
+        flags.map((flag) => titleOf(swapped, flag)),
+        title,
+      ),
+      roomFor(
+        flags.map((flag) => factsOf(optionsFor(most, flag))),
+        facts,
+      ),
       html("div", { class: "mfl-frame" }, picture.node, refused),
     );
     return {
@@ -226,11 +266,8 @@ export function mount(el, data, live) {
       draw() {
         const now = options();
         const why = refusal(now);
-        title.textContent = `${swapped ? "Flag swapped" : "T5"}: ${FLAGS[now.bidirectional]}`;
-        const { past, future } = why ? {} : directions(now);
-        facts.textContent = why
-          ? "refused"
-          : `${plural(past, "bucket")} for the past, ${future || "none"} ahead`;
+        title.textContent = titleOf(swapped, now.bidirectional);
+        facts.textContent = factsOf(now);
         refused.textContent = why ?? "";
         picture.redraw();
       },

@@ -1490,7 +1490,7 @@ const STYLE = `
 .me-key-stay { width: 1.6rem; height: 0.4rem; background: var(--mfl-written); }
 .me-key-stay i { display: block; width: 70%; height: 100%; background: var(--mfl-kept); border-inline-end: 2px solid Canvas; }
 .me-key-look { width: 1.1rem; height: 0.4rem; background: var(--mfl-tokens); }
-.mfl-live .me-below + .mfl-status { margin-top: 0; }
+.mfl-live .me-below + .mfl-words { margin-top: 0; }
 .me-done { display: flex; flex-wrap: wrap; gap: 0.4rem; }
 .me-done[hidden] { display: none; }
 .me-panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); gap: 1rem 1.75rem; }

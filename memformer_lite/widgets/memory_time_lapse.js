@@ -3,8 +3,9 @@
 import { choices } from "./shared/choices.js";
 import { choice, dropdown, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
-import { html, svg } from "./shared/elements.js";
+import { html, longest, roomFor, svg } from "./shared/elements.js";
 import { listen, need } from "./shared/failures.js";
+import { scroller } from "./shared/scroller.js";
 import { fixed, plural } from "./shared/words.js";
 
 // --- Arithmetic ---
@@ -70,6 +71,29 @@ function short(value) {
 
 // The first tokens of a segment.
 const pageOf = ({ tokens }) => tokens.slice(0, 6).join(" ") + (tokens.length > 6 ? " …" : "");
+
+// What is said of any segment, with the longest names of heads and of words.
+function longestWords(runs, names) {
+  const [word] = longest(
+    runs.flatMap(({ segments }) => segments.flatMap(({ tokens }) => tokens)),
+    1,
+  );
+  const wordy = (segment) => ({
+    ...segment,
+    tokens: segment.tokens.map(() => word),
+    pad: null,
+  });
+  const said = (run, at) => {
+    const segments = [wordy(run.segments[at])];
+    return runTold({ ...run, segments }, { at: 1, reading: ALL, writing: ALL }, names);
+  };
+  const places = [...runs[0].segments.keys()];
+  const [quantity] = longest(Object.values(QUANTITIES), 1);
+  const page = longest(runs[0].segments.map(pageOf), 1)[0];
+  const all = runs.map((run) => longest(places.map((at) => said(run, at), 1))[0]);
+  const count = places.length;
+  return [`Segment ${count} of ${count}, ${page}. ${all.join(" ")} Bars: ${quantity}, up to 0.00.`];
+}
 
 function runTold(run, settings, names) {
   const segment = run.segments[settings.at - 1];
@@ -161,13 +185,15 @@ export function mount(el, data, live) {
   const writings = headsOf(updates, runs[0].segments[0].write.length, "update");
   const state = choices(live, { at: 1, show: "change", reading: ALL, writing: ALL }, draw);
   const gated = runs.some((run) => run.segments[0].gate);
+  const segmentTold = (value) => `${value} of ${count}: ${pageOf(runs[0].segments[value - 1])}`;
 
   const at = slider("Segment", {
     min: 1,
     max: count,
     value: 1,
     change: (value) => state.change({ at: value }),
-    show: (value) => `${value} of ${count}: ${pageOf(runs[0].segments[value - 1])}`,
+    show: segmentTold,
+    shows: runs[0].segments.map((_, place) => segmentTold(place + 1)),
   });
   const show = choice("Bars", {
     options: Object.entries({
@@ -189,7 +215,13 @@ export function mount(el, data, live) {
   const writing = heads("Written by", "writing", writings);
   for (const { node } of [at, show]) node.classList.add("mfl-whole");
   const parts = runs.map((run) => panel(run));
-  const { node: status, say } = statusLine();
+  const nameOf = (options, chosen) => (chosen === ALL ? "" : options[chosen + 1][1]);
+  const { node: status, say } = statusLine(
+    longestWords(runs, {
+      reading: readings.length > 2 ? readings.at(-1)[1] : "",
+      writing: writings.length > 2 ? writings.at(-1)[1] : "",
+    }),
+  );
   el.style.setProperty("--mfl-runs", runs.length);
   el.append(
     html(
@@ -228,7 +260,6 @@ export function mount(el, data, live) {
     writing.set(settings.writing);
     const top = topOf(runs, settings);
     for (const part of parts) part.draw(top);
-    const nameOf = (options, chosen) => (chosen === ALL ? "" : options[chosen + 1][1]);
     const names = {
       reading: nameOf(readings, settings.reading),
       writing: nameOf(writings, settings.writing),
@@ -247,6 +278,10 @@ export function mount(el, data, live) {
     const title = html("div", { class: "mfl-title" });
     const heading = html("div", { class: "mfl-title" });
     const table = html("table", { class: "mfl-weights" });
+    const scrolls = scroller(`${run.name}: table`, table);
+    const titleOf = (show) => `${run.name}: ${QUANTITIES[show]}${cut}`;
+    const headingOf = (place) =>
+      `${run.name}, segment ${place}: ${pageOf(run.segments[place - 1])}`;
     let top = 1;
     const picture = drawing(slots * ROW + BOTTOM, (width) => strip(width, run, state.values, top));
     if (count > 1)
@@ -256,15 +291,31 @@ export function mount(el, data, live) {
         state.change({ at: Math.max(1, Math.min(count, Math.ceil(share * count))) });
       });
     return {
-      bars: html("div", { class: "mfl-lapse-bars" }, title, picture.node),
-      table: html("div", { class: "mfl-lapse-table" }, heading, table),
-      stop: picture.stop,
+      bars: html(
+        "div",
+        { class: "mfl-lapse-bars" },
+        roomFor(Object.keys(QUANTITIES).map(titleOf), title),
+        picture.node,
+      ),
+      table: html(
+        "div",
+        { class: "mfl-lapse-table" },
+        roomFor(
+          run.segments.map((_, place) => headingOf(place + 1)),
+          heading,
+        ),
+        scrolls.node,
+      ),
+      stop() {
+        picture.stop();
+        scrolls.stop();
+      },
       draw(highest) {
         top = highest;
-        title.textContent = `${run.name}: ${QUANTITIES[state.values.show]}${cut}`;
+        title.textContent = titleOf(state.values.show);
         picture.redraw();
         const { at: place } = state.values;
-        heading.textContent = `${run.name}, segment ${place}: ${pageOf(run.segments[place - 1])}`;
+        heading.textContent = headingOf(place);
         table.setAttribute("aria-label", heading.textContent);
         table.replaceChildren(...rowsOf(run, state.values));
       },
@@ -304,7 +355,11 @@ export function mount(el, data, live) {
         { class: "mfl-lapse-part" },
         html("th", { scope: "rowgroup", colspan: slots.length + 1 }, words),
       );
-    const word = (place) => segment.tokens[place] + (segment.pad?.[place] ? " (pad)" : "");
+    const wordOf = ({ tokens, pad }, place) => tokens[place] + (pad?.[place] ? " (pad)" : "");
+    const word = (place) => wordOf(segment, place);
+    const words = run.segments.flatMap((one) => one.tokens.map((_, place) => wordOf(one, place)));
+    const numbers = ["0.00", "00.0", ...Object.values(tops).map(short)];
+    const most = Math.max(...run.segments.map((one) => one.tokens.length));
     const tokens = segment.tokens.map((_, place) => place);
     return [
       html(
@@ -313,8 +368,8 @@ export function mount(el, data, live) {
         html(
           "tr",
           {},
-          html("th", { scope: "col" }, "slot"),
-          slots.map((slot) => html("th", { scope: "col" }, `${slot + 1}`)),
+          html("th", { scope: "col" }, roomFor([...words, "norm from"], "slot")),
+          slots.map((slot) => html("th", { scope: "col" }, roomFor(numbers, `${slot + 1}`))),
         ),
       ),
       html(
@@ -348,6 +403,11 @@ export function mount(el, data, live) {
         row("change", "written", segment.change, tops.change),
         row("norm from", "slots", segment.before, tops.norm),
         row("norm to", "slots", segment.after, tops.norm),
+      ),
+      html(
+        "tbody",
+        { "aria-hidden": "true" },
+        Array.from({ length: 2 * (most - tokens.length) }, () => html("tr", {}, html("td", {}))),
       ),
     ];
   }

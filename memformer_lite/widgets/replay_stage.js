@@ -3,8 +3,9 @@
 import { choices } from "./shared/choices.js";
 import { button, choice, group, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
-import { html, svg } from "./shared/elements.js";
+import { html, longest, svg } from "./shared/elements.js";
 import { need } from "./shared/failures.js";
+import { scroller } from "./shared/scroller.js";
 import { plural } from "./shared/words.js";
 
 // --- Arithmetic: equal to replay_stage.py's ---
@@ -150,6 +151,19 @@ export function told(moments, at, options, full) {
   );
 }
 
+// The longest words are those of many pages sent back one by one, with numbers of many digits.
+function longestWords(pages) {
+  const said = ["truncated", "replay"].flatMap((method) =>
+    [0.25, 0.75].flatMap((a) => {
+      const options = { method, a, pages, losses: "every", detach_every: pages - 1 };
+      const moments = schedule(options);
+      const full = costOf(moments, moments.length - 1);
+      return moments.map((_, at) => told(moments, at, options, full));
+    }),
+  );
+  return longest(said, 8);
+}
+
 // --- The widget ---
 
 export function mount(el, data, live) {
@@ -192,12 +206,14 @@ export function mount(el, data, live) {
     max: first.pages - 1,
     value: first.detach_every,
     show: (value) => plural(value, "page"),
+    shows: [plural(limits[1], "page")],
     change: (value) => change({ detach_every: value }),
   });
   const survives = slider("a: what is left of a note", {
     min: 0.25,
     max: 1,
     step: 0.25,
+    shows: ["0.25", "0.75"],
     value: first.a,
     change: (value) => change({ a: value }),
   });
@@ -206,6 +222,7 @@ export function mount(el, data, live) {
     max: moments().length,
     value: 1,
     show: (value) => `${value} of ${moments().length}`,
+    shows: ["99 of 99"],
     change: (value) => state.change({ step: value }),
   });
   const go = (name, to) => button(name, { change: () => state.change({ step: to() }) });
@@ -215,12 +232,16 @@ export function mount(el, data, live) {
     next: go("Next", () => state.values.step + 1),
     last: go("Last", () => moments().length),
   };
-  const picture = drawing(HEIGHT, (width) =>
-    scene(width, moments(), state.values.step - 1, state.values),
+  const picture = drawing(HEIGHT, (width, wide) =>
+    scene({ width, wide }, moments(), state.values.step - 1, state.values),
   );
   const sub = (words) => html("sub", {}, words);
   const cost = html("tbody", {});
-  const { node: status, say } = statusLine();
+  const columns = ["so far", "BPTT, whole"].map((name) => html("th", { scope: "col" }, name));
+  const heads = html("thead", {}, html("tr", {}, html("td", {}), columns));
+  const table = html("table", { class: "mfl-cost" }, heads, cost);
+  const scrolls = scroller("What it costs", table);
+  const { node: status, say } = statusLine(longestWords(limits[1]));
   el.append(
     html(
       "div",
@@ -250,31 +271,13 @@ export function mount(el, data, live) {
       html("sup", {}, "2"),
       ".",
     ),
-    html(
-      "div",
-      { class: "mfl-stage" },
-      picture.node,
-      html(
-        "table",
-        { class: "mfl-cost" },
-        html(
-          "thead",
-          {},
-          html(
-            "tr",
-            {},
-            html("td", {}),
-            ["so far", "BPTT, whole"].map((name) => html("th", { scope: "col" }, name)),
-          ),
-        ),
-        cost,
-      ),
-    ),
+    html("div", { class: "mfl-stage" }, picture.node, scrolls.node),
     status,
   );
   draw();
   return () => {
     picture.stop();
+    scrolls.stop();
     state.stop();
   };
 
@@ -333,32 +336,59 @@ const ROWS = [
   ["gradient of m0", "byM0"],
 ];
 const HEIGHT = 338;
-const [SIDE, PILL, HIGH] = [20, 18, 22]; // margin; half width and height of a number's box
+const [SIDE, PILL, HIGH] = [20, 18, 22]; // least margin; least half width, and height, of a number's box
 const [PAGES_AT, NOTES_AT, BACK_AT, ADDS_AT, KEPT_AT] = [44, 112, 160, 204, 328];
 const DONE = { read: "read", note: "noted", reread: "read again", back: "sent back", cut: "cut" };
 
+// The places of the memories, x(t), and half the width of a number's box: wide enough for every
+// number of the run, as far as the boxes fit side by side.
+function layout({ width, wide }, moments, { pages, a }) {
+  const numbers = [
+    ...memories(pages, a),
+    ...moments.at(-1).gradients.filter((one) => one !== null),
+  ];
+  const widest = Math.max(...numbers.map((one) => wide(short(one))));
+  const room = (gap) => (width - 4 - gap * pages) / (2 * (pages + 1));
+  const half = Math.min(Math.max(PILL, Math.min(widest / 2 + 4, room(12))), room(2));
+  const side = Math.max(SIDE, half + 2);
+  const pitch = (width - 2 * side) / pages;
+  return { half, pitch, x: (t) => side + t * pitch };
+}
+
 // Pages with the memories between them, gradients below, and what was kept at each step so far.
-function scene(width, moments, at, options) {
+function scene({ width, wide }, moments, at, options) {
   const { action, page, graphs, notes, gradients, shares } = moments[at];
   const { pages } = options;
   const m = memories(pages, options.a);
-  const pitch = (width - 2 * SIDE) / pages;
-  const digits = pitch < 50 ? 3 : 4;
-  const x = (t) => SIDE + t * pitch;
+  const { half, pitch, x } = layout({ width, wide }, moments, options);
   const text = (left, top, words, more) =>
     svg("text", { x: left, y: top, "text-anchor": "middle", ...more }, words);
-  const title = (top, words) => text(0, top, words, { "text-anchor": "start", class: "mfl-row" });
+  // Words too long for their room are set closer.
+  const inside = (room, left, top, words, more) => {
+    const long = wide(words, more?.class ? 600 : 400) > room;
+    const close = long && { textLength: room };
+    return text(left, top, words, { ...more, ...close });
+  };
+  const title = (top, words) => {
+    const long = (wide(words) * 11) / 12 > width && { textLength: width };
+    return text(0, top, words, { "text-anchor": "start", class: "mfl-row", ...long });
+  };
+  // As many digits as there is room for, at least two.
+  const number = (room, left, top, sign, value, more) => {
+    const found = [4, 3, 2].map((digits) => sign + short(value, digits));
+    return inside(room, left, top, found.find((words) => wide(words) <= room) ?? found[2], more);
+  };
   const line = (x1, x2, y1, y2, name) => svg("line", { x1, x2, y1, y2, class: name });
   const pill = (t, top, value, name) => [
     svg("rect", {
-      x: x(t) - PILL,
+      x: x(t) - half,
       y: top,
-      width: 2 * PILL,
+      width: 2 * half,
       height: HIGH,
       rx: HIGH / 2,
       class: name,
     }),
-    value === null ? null : text(x(t), top + 15, short(value, digits)),
+    value === null ? null : number(2 * half - 6, x(t), top + 15, "", value),
   ];
   const arrow = (from, to, high) => {
     const head = Math.sign(to - from) * 4;
@@ -378,9 +408,10 @@ function scene(width, moments, at, options) {
   // The page acted on, with an arrow in the direction of the action.
   const acting = () => {
     const middle = action === "cut" ? x(page) : x(page - 0.5);
+    const edge = wide(DONE[action], 600) / 2;
     const ends = [x(page - 1) + 4, x(page) - 4];
     return [
-      text(Math.min(Math.max(middle, 30), width - 30), PAGES_AT - 14, DONE[action], {
+      text(Math.min(Math.max(middle, edge), width - edge), PAGES_AT - 14, DONE[action], {
         class: "mfl-strong",
       }),
       action === "cut" ? null : arrow(...(action === "back" ? ends.reverse() : ends), PAGES_AT - 7),
@@ -418,7 +449,7 @@ function scene(width, moments, at, options) {
     const added = shares[t - 1] ?? (action === "end" ? 0 : null);
     return (
       added !== null &&
-      text(x(t - 0.5), ADDS_AT + 12, `+${short(added, digits)}`, {
+      number(pitch - 4, x(t - 0.5), ADDS_AT + 12, "+", added, {
         class: action === "back" && t === page ? "mfl-strong" : null,
       })
     );
@@ -426,8 +457,8 @@ function scene(width, moments, at, options) {
   const handing = (t) =>
     shares[t - 1] !== null &&
     arrow(
-      x(t) - PILL,
-      cuts.includes(t - 1) ? x(t - 1) + PILL + 2 : x(t - 1) + PILL,
+      x(t) - half,
+      cuts.includes(t - 1) ? x(t - 1) + half + 2 : x(t - 1) + half,
       BACK_AT + HIGH / 2,
     );
   const column = (width - 2) / moments.length;
@@ -465,7 +496,7 @@ function scene(width, moments, at, options) {
     cuts.map((t) =>
       [
         [x(t), PAGES_AT - 8, NOTES_AT - 20],
-        [x(t) + PILL + 1, BACK_AT - 3, BACK_AT + HIGH + 3],
+        [x(t) + half + 1, BACK_AT - 3, BACK_AT + HIGH + 3],
       ].map(([across, top, bottom]) =>
         line(across, across, top, bottom, `mfl-cut${made.includes(t) ? " mfl-made" : ""}`),
       ),

@@ -1,0 +1,17 @@
+import { html } from "./elements.js";
+
+// A box in which content that is too wide scrolls; the tab key stops there only if it does.
+export function scroller(label, content) {
+  const node = html("div", { class: "mfl-scroll" }, content);
+  const names = { tabindex: "0", role: "group", "aria-label": label };
+  const observer = new ResizeObserver(() => {
+    const scrolls = node.scrollWidth > node.clientWidth + 1;
+    for (const [name, value] of Object.entries(names)) {
+      if (scrolls) node.setAttribute(name, value);
+      else node.removeAttribute(name);
+    }
+  });
+  observer.observe(node);
+  observer.observe(content);
+  return { node, stop: () => observer.disconnect() };
+}
