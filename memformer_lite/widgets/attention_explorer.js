@@ -251,7 +251,6 @@ export function mount(el, data, live) {
     ),
     status,
   );
-  table.style.setProperty("--mfl-name", emsOf(table, names));
   draw();
   return () => {
     scrolls.stop();
@@ -284,6 +283,9 @@ export function mount(el, data, live) {
     const columns = 1 + found.columns.length + (settings.show === "weights");
     table.style.setProperty("--mfl-columns", columns);
     table.replaceChildren(...rowsOf(found, settings));
+    const numbers = [...table.querySelectorAll("button, .mfl-sum")].map((one) => one.textContent);
+    table.style.setProperty("--mfl-name", emsOf(table, names));
+    table.style.setProperty("--mfl-number", emsOf(table, numbers));
     if (focused) cell(row, column).focus();
     say(told(data, settings, found));
   }

@@ -74,8 +74,9 @@ export function mount(el, data, live) {
     numbers.node,
   );
   draw();
-  // Lines of a page, the row of what was done, and a line of words.
-  const spare = () => 1.2 * columns.spareLines() + (undo.node.hidden ? 3.75 : 0) + 1.2;
+  // Lines of a page, the row of what was done, and two titles that may take a second line.
+  const titles = () => (el.offsetWidth < 680 ? 2.4 : 0);
+  const spare = () => 1.2 * columns.spareLines() + (undo.node.hidden ? 3.75 : 0) + titles();
   const stop = keepFree(el, numbers.node, spare);
   return () => {
     stop();
