@@ -36,6 +36,8 @@ lint: venv ## style, types and spelling of the code, and the forms that GitHub r
 	$(PY) -m ruff check $(CHECKED)
 	$(PY) -m ruff format --check $(CHECKED)
 	$(PY) -m mypy
+	$(dir $(PY))biome lint --error-on-warnings
+	$(dir $(PY))biome format
 	$(PY) -m codespell_lib --skip '.venv,.git,_build,*.egg-info,*.svg' .
 	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
