@@ -22,8 +22,9 @@ lint: venv ## code style and spelling
 	$(PY) -m ruff format --check memformer_lite tests tools
 	$(PY) -m codespell_lib --skip '.venv,.git,_build,*.egg-info,*.svg' .
 
-notebooks: venv ## run the chapters again and bring their files into the committed form
+notebooks: venv ## run the chapters again, bring their files into the committed form, list them
 	$(PY) tools/notebooks.py
+	$(PY) tools/chapters.py
 
 train: venv ## train the model that ships again: memformer_lite/models/stories.safetensors
 	$(PY) -m memformer_lite.train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
