@@ -44,8 +44,9 @@ lint: venv ## style, types and spelling of the code, and the forms that GitHub r
 	$(PY) -m check_jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(dir $(PY))zizmor --offline --quiet .github
 
-notebooks: venv ## run the chapters again and bring their files into the committed form
+notebooks: venv ## run the chapters again, bring their files into the committed form, list them
 	$(PY) tools/notebooks.py
+	$(PY) tools/chapters.py
 
 train: venv ## train the model that ships again: memformer_lite/models/stories.safetensors
 	$(PY) -m memformer_lite.train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
