@@ -180,7 +180,7 @@ class Attention(nn.Module):
         bias = pos_bias if allowed is None else allowed
         if pos_bias is not None and allowed is not None:
             bias = pos_bias.masked_fill(~allowed, float("-inf"))
-        attend = F.scaled_dot_product_attention
+        attend: Callable = F.scaled_dot_product_attention
         dropout = self.dropout if self.training else 0.0
         # Not asked of `requires_grad`: torch.func hides there that gradients are wanted.
         if pos_bias is not None and (torch.is_grad_enabled() or dropout):

@@ -49,7 +49,7 @@ def relative_position_bucket(
         first = (relative_position > 0).long() * num_buckets
         distance = relative_position.abs()
     else:
-        first = 0
+        first = torch.zeros_like(relative_position)
         distance = (-relative_position).clamp(min=0)
     max_exact = num_buckets // 2
     # The clamp keeps log away from 0; those entries take the exact branch below anyway.

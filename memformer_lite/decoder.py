@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -115,11 +116,13 @@ class _Growing:
         new = project(source)
         if self.both is None:
             b, h, _, d = new[0].shape
-            self.both = tuple(x.new_empty(b, h, self.max_length, d) for x in new)
+            keys, values = (x.new_empty(b, h, self.max_length, d) for x in new)
+            self.both = keys, values
         start, self.length = self.length, self.length + source.shape[1]
         for kept, x in zip(self.both, new, strict=True):
             kept[:, :, start : self.length] = x
-        return tuple(kept[:, :, : self.length] for kept in self.both)
+        keys, values = (kept[:, :, : self.length] for kept in self.both)
+        return keys, values
 
 
 class _Fixed:
@@ -218,7 +221,8 @@ class AutoregressiveWrapper(nn.Module):
         """
         if unchecked():
             check_target(self.net, tgt, tgt_mask, at_least=2)
-            check_context(context, src_mask, batch=len(tgt), like=self.net.token_emb.weight)
+            weight = self.net.token_emb.weight
+            check_context(context, src_mask, batch=len(tgt), dim=weight.shape[1], like=weight)
         seen = None if tgt_mask is None else tgt_mask[:, :-1]
         with checked():
             logits = self.net(tgt[:, :-1], context=context, tgt_mask=seen, src_mask=src_mask)
@@ -268,7 +272,7 @@ class AutoregressiveWrapper(nn.Module):
             The new tokens only, long (b, seq_len).
         """
         if unchecked():
-            ends = {"pad_token": pad_token, "eos_token": eos_token}
+            ends: dict[str, Any] = {"pad_token": pad_token, "eos_token": eos_token}
             options = ends | {"seq_len": seq_len, "use_cache": use_cache}
             check_writing(self.net, start_tokens, context, context_mask, **options)
             vocabulary = self.net.num_tokens

@@ -5,9 +5,10 @@ They take the module that is called first, and then what it was given.
 
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memformer_lite.validation import (
     check_choice,
@@ -19,6 +20,13 @@ from memformer_lite.validation import (
     check_options,
     check_tokens,
 )
+
+if TYPE_CHECKING:  # they import this module
+    from memformer_lite.attention import Attention
+    from memformer_lite.decoder import AutoregressiveWrapper
+    from memformer_lite.encoder import LayerStack, TransformerWrapper
+    from memformer_lite.memformer import Memformer
+    from memformer_lite.memory import SlotAttention
 
 # Positions and attention (chapters 02 and 03).
 
@@ -47,7 +55,9 @@ def check_integral(name: str, value: Tensor) -> None:
         raise TypeError(f"{name}: expected an integer tensor, got {dtype or type(value).__name__}")
 
 
-def check_rows(attention: nn.Module, x: Tensor, context: Tensor | None, attend_self: bool) -> None:
+def check_rows(
+    attention: "Attention", x: Tensor, context: Tensor | None, attend_self: bool
+) -> None:
     """Raise unless these are rows that an `Attention` can look from, and look at."""
     weight, dim = attention.to_q.weight, attention.dim
     check_features("x", x, (None, None, dim), like=weight)
@@ -60,7 +70,7 @@ def check_rows(attention: nn.Module, x: Tensor, context: Tensor | None, attend_s
 
 
 def check_looking(
-    attention: nn.Module,
+    attention: "Attention",
     size: tuple[int, int, int],
     *,
     pos_bias: Tensor | None,
@@ -85,14 +95,18 @@ def check_looking(
 
 
 def check_layers(
-    stack: nn.Module, x: Tensor, context: Tensor | None, context_mask: Tensor | None = None, **masks
+    stack: "LayerStack",
+    x: Tensor,
+    context: Tensor | None,
+    context_mask: Tensor | None = None,
+    **masks,
 ) -> None:
     """Raise unless embedded tokens, their mask (by its name) and a context fit the layers."""
-    weight = stack.layers[0].look_around.to_q.weight
+    weight = stack.rel_pos_emb.relative_attention_bias.weight
     check_features("x", x, (None, None, stack.dim), like=weight)
     for name, mask in masks.items():
         check_mask(name, mask, tuple(x.shape[:2]))
-    check_context(context, context_mask, batch=x.shape[0], like=weight)
+    check_context(context, context_mask, batch=x.shape[0], dim=stack.dim, like=weight)
 
 
 def check_context(
@@ -100,22 +114,20 @@ def check_context(
     mask: Tensor | None = None,
     *,
     batch: int,
+    dim: int,
     like: Tensor,
     name: str = "src_mask",
 ) -> None:
-    """Raise unless `context` is None or (batch, any, d), and its mask, called `name`, fits it.
-
-    `like` is a weight whose last dimension is d.
-    """
+    """Raise unless `context` is None or (batch, any, dim), and its mask, called `name`, fits it."""
     if context is not None:
-        check_features("context", context, (batch, None, like.shape[-1]), like=like)
+        check_features("context", context, (batch, None, dim), like=like)
         check_mask(name, mask, tuple(context.shape[:2]))
     elif mask is not None:
         raise ValueError(f"{name}: expected None, since there is no context to mask")
 
 
 def check_page(
-    attention: nn.Module,
+    attention: "SlotAttention",
     mems: Tensor,
     enc_out: Tensor,
     src_mask: Tensor | None,
@@ -151,7 +163,12 @@ def check_rule(rule: object, result: object, shape: tuple[int, ...]) -> None:
 
 
 def check_target(
-    net: nn.Module, tgt: Tensor, tgt_mask: Tensor | None, *, at_least: int, batch: int | None = None
+    net: "TransformerWrapper",
+    tgt: Tensor,
+    tgt_mask: Tensor | None,
+    *,
+    at_least: int,
+    batch: int | None = None,
 ) -> None:
     """Raise unless `tgt` fits a decoder's net, with at least so many tokens, and its mask fits."""
     sizes = {"num_tokens": net.num_tokens, "max_seq_len": net.max_seq_len}
@@ -160,25 +177,26 @@ def check_target(
 
 
 def check_writing(
-    net: nn.Module,
+    net: "TransformerWrapper",
     start_tokens: Tensor,
     context: Tensor | None,
     context_mask: Tensor | None,
     *,
     pad_token: int,
     eos_token: int | None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Raise unless a text can be started and ended with these tokens, given this context."""
     weight, num_tokens = net.token_emb.weight, net.num_tokens
     check_tokens("start_tokens", start_tokens, num_tokens=num_tokens)
-    check_context(context, context_mask, batch=len(start_tokens), like=weight, name="context_mask")
+    sizes: dict[str, Any] = {"batch": len(start_tokens), "dim": weight.shape[1], "like": weight}
+    check_context(context, context_mask, name="context_mask", **sizes)
     check_options(**options)
     for name, token in (("pad_token", pad_token), ("eos_token", eos_token)):
         if name == "eos_token" and token is None:
             continue
         check_integers(0, **{name: token})
-        if token >= num_tokens:
+        if token is not None and token >= num_tokens:
             raise ValueError(f"{name}={token}: expected a token id below {num_tokens}")
 
 
@@ -210,7 +228,7 @@ def check_top_p(p: float) -> None:
 # The whole model and its training (chapters 07 and 08).
 
 
-def check_model(options: dict[str, object]) -> None:
+def check_model(options: dict[str, Any]) -> None:
     """Raise unless these are options of a `Memformer`; warn where it would not use one."""
     given = {name: value for name, value in options.items() if name.startswith("dec_")}
     check_flag("encoder_only", options["encoder_only"])
@@ -219,12 +237,12 @@ def check_model(options: dict[str, object]) -> None:
         defaults = {"dec_heads": 8}
         unused = [name for name, value in given.items() if value != defaults.get(name)]
         if unused:
-            warnings.warn(f"encoder_only=True leaves {', '.join(unused)} unused", stacklevel=4)
+            warnings.warn(f"encoder_only=True leaves {', '.join(unused)} unused", stacklevel=3)
     check_options(**options)
 
 
 def check_source(
-    model: nn.Module,
+    model: "Memformer",
     src: Tensor,
     src_mask: Tensor | None,
     mems: Tensor | None,
@@ -240,7 +258,7 @@ def check_source(
 
 
 def check_target_of(
-    model: nn.Module, tgt: Tensor | None, tgt_mask: Tensor | None, *, batch: int
+    model: "Memformer", tgt: Tensor | None, tgt_mask: Tensor | None, *, batch: int
 ) -> None:
     """Raise where a target or its mask does not fit source or model; None is no target."""
     if tgt is None:
@@ -253,22 +271,23 @@ def check_target_of(
 
 
 def check_logits(
-    model: nn.Module,
+    model: "Memformer",
     tgt: Tensor,
     enc_out: Tensor,
     src_mask: Tensor | None,
     tgt_mask: Tensor | None,
 ) -> None:
     """Raise unless target and encoder output, with their masks, fit a model."""
-    check_target(model.decoder.net, tgt, tgt_mask, at_least=1)
+    check_target(need_decoder(model, "logits").net, tgt, tgt_mask, at_least=1)
     check_features("enc_out", enc_out, (len(tgt), None, model.dim), like=model.memory_slots)
     check_mask("src_mask", src_mask, tuple(enc_out.shape[:2]))
 
 
-def check_decoder(model: nn.Module, method: str) -> None:
-    """Raise unless a model has the decoder that `method` needs."""
+def need_decoder(model: "Memformer", what: str, otherwise: str = "") -> "AutoregressiveWrapper":
+    """Return the decoder of a model; raise where it has none for `what`, with advice."""
     if model.decoder is None:
-        raise ValueError(f"{method}: this model has no decoder (encoder_only=True)")
+        raise ValueError(f"{what}: this model has no decoder (encoder_only=True){otherwise}")
+    return model.decoder
 
 
 # Recurrent steps (chapter 08). A state is a tensor or a tuple of tensors.
@@ -301,16 +320,7 @@ def check_step(result: object) -> None:
         raise TypeError("step: expected a tensor, or a tuple of tensors, as state")
 
 
-def check_learner(model: nn.Module) -> None:
-    """Raise unless a model has a decoder, and so a loss of its own."""
-    if model.decoder is None:
-        raise ValueError(
-            "model: encoder_only=True has no decoder and so no loss; call replay_backward with a "
-            "step that computes your own loss"
-        )
-
-
-def check_one_each(tgt: object, tgt_mask: object, count: int) -> None:
+def check_one_each(tgt: Any, tgt_mask: Any, count: int) -> None:
     """Raise unless each is a tensor, for the last segment, or a list with `count` entries."""
     for name, value in {"tgt": tgt, "tgt_mask": tgt_mask}.items():
         if isinstance(value, Tensor) or (value is None and name == "tgt_mask"):

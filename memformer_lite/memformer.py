@@ -1,18 +1,18 @@
 """The whole Memformer: encode a segment with the memory, decode, write the memory (chapter 07)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from memformer_lite.decoder import AutoregressiveWrapper, Decoder
 from memformer_lite.doors import (
-    check_decoder,
     check_logits,
     check_model,
     check_source,
     check_target_of,
     check_update,
+    need_decoder,
 )
 from memformer_lite.encoder import Encoder, TransformerWrapper
 from memformer_lite.memory import RULES, MemoryRule, MemoryWriter
@@ -94,7 +94,7 @@ class Memformer(nn.Module):
         self.num_memory_slots = num_memory_slots
         self.dropout = dropout
         with checked():
-            layers = Encoder(
+            encoder = Encoder(
                 dim,
                 enc_depth,
                 heads=enc_heads,
@@ -105,23 +105,23 @@ class Memformer(nn.Module):
                 num_tokens=enc_num_tokens,
                 max_seq_len=enc_max_seq_len,
                 dim=dim,
-                layer_blocks=layers,
+                layer_blocks=encoder,
                 return_logits=False,
             )
-            self.decoder = None
+            self.decoder: AutoregressiveWrapper | None = None
             if not encoder_only:
-                layers = Decoder(
+                decoder = Decoder(
                     dim,
-                    dec_depth,
+                    cast(int, dec_depth),  # the door lets no None through
                     heads=dec_heads,
                     dropout=dropout,
                     bidirectional_buckets=swapped,
                 )
                 net = TransformerWrapper(
-                    num_tokens=dec_num_tokens,
-                    max_seq_len=dec_max_seq_len,
+                    num_tokens=cast(int, dec_num_tokens),
+                    max_seq_len=cast(int, dec_max_seq_len),
                     dim=dim,
-                    layer_blocks=layers,
+                    layer_blocks=decoder,
                 )
                 self.decoder = AutoregressiveWrapper(net)
             self.memory_slots = nn.Parameter(torch.randn(num_memory_slots, dim))
@@ -177,7 +177,7 @@ class Memformer(nn.Module):
                 mems = self.get_initial_mem(src.shape[0])
             enc_out = self.encoder(src, context=mems, src_mask=src_mask)
             loss = None
-            if tgt is not None:
+            if tgt is not None and self.decoder is not None:
                 loss = self.decoder(tgt, context=enc_out, tgt_mask=tgt_mask, src_mask=src_mask)
             after = self.memory_writer(mems, enc_out, src_mask, self.memory_slots)
         return Results(enc_out, after, loss)
@@ -203,12 +203,12 @@ class Memformer(nn.Module):
         Raises:
             ValueError: no decoder.
         """
-        check_decoder(self, "logits")
+        decoder = need_decoder(self, "logits")
         if unchecked():
             check_logits(self, tgt, enc_out, src_mask, tgt_mask)
         with checked():
             masks = {"tgt_mask": tgt_mask, "src_mask": src_mask}
-            return self.decoder.net(tgt, context=enc_out, **masks)
+            return decoder.net(tgt, context=enc_out, **masks)
 
     def generate(
         self,
@@ -230,9 +230,9 @@ class Memformer(nn.Module):
         Arguments, result and errors are those of `AutoregressiveWrapper.generate`; `context` is
         (b, n, d), usually `Results.enc_out`.
         """
-        check_decoder(self, "generate")
+        decoder = need_decoder(self, "generate")
         check_tensor("context", context)  # the decoder alone could do without
-        return self.decoder.generate(
+        return decoder.generate(
             start_tokens,
             seq_len,
             context=context,

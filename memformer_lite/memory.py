@@ -1,7 +1,5 @@
 """Writing the memory after each segment: slot attention, then a rule (chapter 05)."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -187,7 +185,7 @@ class BMN(MemoryRule):
         return F.normalize(written if slots is None else written + slots, dim=-1), None
 
 
-RULES: dict[str, Callable[..., MemoryRule]] = {"gru": GRUGate, "bmn": BMN}
+RULES: dict[str, type[GRUGate | BMN]] = {"gru": GRUGate, "bmn": BMN}
 
 
 class MemoryWriter(nn.Module):
@@ -233,12 +231,13 @@ class MemoryWriter(nn.Module):
         self.num_updates = num_updates
         with checked():
             # The rule's weights are drawn after those of the attention.
-            own = update if isinstance(update, MemoryRule) else None
-            raw_slot = (own or RULES[update]).raw_slot
-            self.attention = SlotAttention(
-                dim, heads=heads, temperature=temperature, raw_self=raw_slot
+            raw = (update if isinstance(update, MemoryRule) else RULES[update]).raw_slot
+            self.attention = SlotAttention(dim, heads=heads, temperature=temperature, raw_self=raw)
+            self.rule = (
+                update
+                if isinstance(update, MemoryRule)
+                else RULES[update](dim, feed_forward=feed_forward)
             )
-            self.rule = own or RULES[update](dim, feed_forward=feed_forward)
 
     def forward(
         self,

@@ -1,18 +1,18 @@
 """Learning through many segments, holding the graph of one: memory replay (chapter 08)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from memformer_lite.doors import (
-    check_learner,
     check_one_each,
     check_recurrence,
     check_source,
     check_step,
     check_target_of,
+    need_decoder,
 )
 from memformer_lite.memformer import Memformer
 from memformer_lite.validation import check_options, checked, unchecked
@@ -164,20 +164,21 @@ def memory_replay_backprop(
         returns nothing.
     """
     longest = model.encoder.max_seq_len
+    decoder = need_decoder(model, "model", "; replay_backward takes a step with your own loss")
     if unchecked():
-        check_learner(model)
         check_source(model, src, src_mask, mems, longest=None)
     sources = src.split(longest, dim=1)
     count = len(sources)
-    source_masks = [None] * count if src_mask is None else src_mask.split(longest, dim=1)
+    nothing: list[Tensor | None] = [None] * count
+    source_masks = nothing if src_mask is None else list(src_mask.split(longest, dim=1))
     targets, target_masks = _one_each(tgt, tgt_mask, count)
     for target, target_mask in zip(targets, target_masks, strict=True):
         check_target_of(model, target, target_mask, batch=src.shape[0])  # before any gradient
 
     # A part may be in training mode where the model is not.
-    draws = model.dropout > 0 and any(m.training for m in model.decoder.modules())
+    draws = model.dropout > 0 and any(m.training for m in decoder.modules())
 
-    def step(segment: tuple, mems: Tensor) -> tuple[Tensor | None, Tensor]:
+    def step(segment: Any, mems: Any) -> tuple[Tensor | None, Tensor]:
         src, src_mask, tgt, tgt_mask = segment
         if not (torch.is_grad_enabled() or draws):
             tgt = tgt_mask = None  # the rollout needs the memory only

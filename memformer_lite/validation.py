@@ -9,6 +9,7 @@ import numbers
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,7 +106,7 @@ _FLAGS = (
 )
 
 
-def check_options(**options: object) -> None:
+def check_options(**options: Any) -> None:
     """Raise unless each option is what its name stands for; heads must divide a `dim` beside them.
 
     Raises:
@@ -150,8 +151,8 @@ def check_features(
     check_tensor(name, value)
     if not value.is_floating_point():
         raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
-    differs = like is not None and value.dtype != like.dtype
-    if differs and not torch.is_autocast_enabled(value.device.type):
+    mixes = torch.is_autocast_enabled(value.device.type)
+    if like is not None and value.dtype != like.dtype and not mixes:
         raise TypeError(f"{name}: expected {like.dtype} as in the weights, got {value.dtype}")
     fits = value.ndim == len(shape) and all(
         want is None or want == size for want, size in zip(shape, value.shape, strict=True)
