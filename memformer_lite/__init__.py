@@ -11,16 +11,16 @@ from memformer_lite.decoder import (
     top_p,
 )
 from memformer_lite.encoder import Encoder, TransformerWrapper
+from memformer_lite.inside.record import record
+from memformer_lite.inside.trace import RecordedSegment, Trace
 from memformer_lite.memformer import Memformer, Results, load_reference, reference_state_dict
 from memformer_lite.memory import MemoryWriter, SlotAttention
-from memformer_lite.record import record
 from memformer_lite.replay import (
     ReplayResult,
     bptt_backward,
     memory_replay_backprop,
     replay_backward,
 )
-from memformer_lite.trace import RecordedSegment, Trace
 
 __all__ = [
     "Attention",

@@ -12,11 +12,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from memformer_lite import checkpoint
-from memformer_lite.checkpoint import ENTRY, FORMAT, check_place, read_checkpoint, write_checkpoint
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Parity
-from memformer_lite.train import Run, load_learner, save_learner
+from memformer_lite.learning import checkpoint
+from memformer_lite.learning.checkpoint import (
+    ENTRY,
+    FORMAT,
+    check_place,
+    load_learner,
+    read_checkpoint,
+    save_learner,
+    write_checkpoint,
+)
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Parity
+from memformer_lite.learning.train import Run
 
 OLD = {"a": torch.arange(5.0)}
 NEW = {"a": torch.arange(7.0), "b": torch.arange(3)}
@@ -180,7 +188,7 @@ def test_the_file_is_whole_and_on_disk_before_it_takes_its_place(tmp_path, monke
 
 KILLED = """
 import os, signal, sys, torch
-from memformer_lite.checkpoint import write_checkpoint
+from memformer_lite.learning.checkpoint import write_checkpoint
 os.{place} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 write_checkpoint(sys.argv[1], {{"a": torch.arange(99.0)}}, {{}})
 """

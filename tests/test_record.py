@@ -32,9 +32,9 @@ from memformer_lite import (
     record,
     replay_backward,
 )
-from memformer_lite.recipes import RECIPES
-from memformer_lite.trace import RecordedSegment, Trace
-from memformer_lite.train import Learner
+from memformer_lite.inside.trace import RecordedSegment, Trace
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import RECIPES
 
 LAYERS, HEADS, WRITERS = SIZES["enc_depth"], SIZES["enc_heads"], SIZES["mem_update_attn_heads"]
 DIM, LENGTH = SIZES["dim"], SIZES["enc_max_seq_len"]

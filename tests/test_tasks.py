@@ -11,8 +11,8 @@ import torch
 from helpers import generator
 from test_errors import refused, whole
 
-from memformer_lite import tasks
-from memformer_lite.tasks import CHARACTERS, NOT_ASKED, Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning import tasks
+from memformer_lite.learning.tasks import CHARACTERS, NOT_ASKED, Cards, Digits, Parity, Rows, Text
 
 # No two numbers of boxes, values, noise tokens and places are equal.
 ODD = Cards(keys=3, values=5, noise=2, content=7, max_cards=4)

@@ -15,20 +15,12 @@ from torch import nn
 from tqdm import tqdm
 
 from memformer_lite.attention import Attention
+from memformer_lite.learning.checkpoint import load_learner, save_learner
+from memformer_lite.learning.learner import Learner, accuracy, bits_per_token
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
+from memformer_lite.learning.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Segment, Text
+from memformer_lite.learning.train import History, Run, held_out, train
 from memformer_lite.memory import SlotAttention
-from memformer_lite.recipes import RECIPES, Recipe, Stage
-from memformer_lite.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Segment, Text
-from memformer_lite.train import (
-    History,
-    Learner,
-    Run,
-    accuracy,
-    bits_per_token,
-    held_out,
-    load_learner,
-    save_learner,
-    train,
-)
 
 TASK = Cards(keys=3, values=5, noise=2, content=7, max_cards=4, ask_fresh=True)
 LONGER = dataclasses.replace(TASK, write_probability=(0.2, 0.7))
@@ -58,7 +50,7 @@ def small_held_out(recipe):
 
 @pytest.fixture(autouse=True)
 def quick_scores(monkeypatch):
-    monkeypatch.setattr("memformer_lite.train.held_out", small_held_out)
+    monkeypatch.setattr("memformer_lite.learning.train.held_out", small_held_out)
 
 
 every_kind = pytest.mark.parametrize("recipe", KINDS.values(), ids=KINDS.keys())
@@ -315,7 +307,7 @@ def test_a_finished_training_does_nothing_more(tmp_path):
 def test_progress_is_shown_only_where_it_is_wanted(monkeypatch):
     # TQDM_DISABLE, which holds for all tests, switches the bar off unless it is asked for.
     bar = functools.partial(tqdm, disable=False)
-    monkeypatch.setattr("memformer_lite.train.tqdm", bar)
+    monkeypatch.setattr("memformer_lite.learning.train.tqdm", bar)
     for progress in (True, False):
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from memformer_lite.tasks import Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning.tasks import Cards, Digits, Parity, Rows, Text
 from memformer_lite.validation import check_choice, check_flag, check_integer, check_number
 
 Task = Cards | Parity | Digits | Rows | Text

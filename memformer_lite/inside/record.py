@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from memformer_lite.inside.trace import RecordedSegment, Trace
 from memformer_lite.memformer import Memformer
-from memformer_lite.trace import RecordedSegment, Trace
 from memformer_lite.validation import check_number
 
 MIB = 2**20
