@@ -4,6 +4,8 @@ A mask is bool and True means "may look", as in `torch.nn.functional.scaled_dot_
 and opposite to `torch.nn.MultiheadAttention`.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 
 import torch
@@ -11,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memformer_lite.validation import (
+    check_bias,
     check_dropout,
     check_features,
     check_flag,
     check_heads,
-    check_integer,
-    check_mask,
+    check_integers,
+    check_masks,
+    unchecked,
 )
 
 
@@ -68,18 +72,15 @@ class FeedForward(nn.Module):
         mult: the hidden layer is `mult` times as wide as `dim`; at least 1.
         dropout: probability in [0, 1) with which an output is set to 0 in training.
 
-    Raises:
-        TypeError, ValueError: an option outside its range.
-
     Source:
         The reference's class of the same name, which has no dropout.
     """
 
     def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0):
         super().__init__()
-        check_integer("dim", dim, at_least=1)
-        check_integer("mult", mult, at_least=1)
-        check_dropout(dropout)
+        if unchecked():
+            check_integers(1, dim=dim, mult=mult)
+            check_dropout(dropout)
         self.net = nn.Sequential(
             nn.Linear(dim, dim * mult),
             nn.GELU(),
@@ -101,9 +102,6 @@ class Attention(nn.Module):
         causal: True lets a row look at itself and at earlier rows only. Not with a `context`.
         dropout: probability in [0, 1) with which a weight is set to 0 in training.
 
-    Raises:
-        TypeError, ValueError: an option outside its range.
-
     Source:
         Vaswani et al. 2017, section 3.2; layout and names follow the reference's `Attention`.
         Where we differ: a row that may look at nothing gets zero weights (the reference spreads
@@ -113,9 +111,10 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, *, heads: int = 8, causal: bool = False, dropout: float = 0.0):
         super().__init__()
-        check_heads(dim, heads)
-        check_flag("causal", causal)
-        check_dropout(dropout)
+        if unchecked():
+            check_heads(dim, heads=heads)
+            check_flag("causal", causal)
+            check_dropout(dropout)
         self.dim = dim
         self.heads = heads
         self.causal = causal
@@ -164,32 +163,27 @@ class Attention(nn.Module):
             (b, i, d).
 
         Raises:
-            TypeError: wrong dtype.
-            ValueError: wrong shape; `causal` or no context with what does not fit it.
+            ValueError: `causal` with a context, `attend_self` without one.
         """
-        weight = self.to_q.weight
-        check_features("x", x, (None, None, self.dim), like=weight)
-        if context is not None:
-            check_features("context", context, (x.shape[0], None, self.dim), like=weight)
-            if self.causal:
-                raise ValueError("context: expected None, since causal=True orders x alone")
-        elif attend_self:
-            raise ValueError("attend_self=True: expected a context to put behind x, got None")
+        is_door = unchecked()
+        if is_door:
+            self._check_rows(x, context, attend_self)
         if context is None:
-            source = x
+            source = x  # (b, j, d)
             kv_mask = query_mask if kv_mask is None else kv_mask
         else:
             source = torch.cat((x, context), dim=1) if attend_self else context
         queries = self.split_heads(self.to_q(x))  # (b, h, i, d / h)
         keys, values = self.project(source) if cache is None else cache(self.project, source)
         size = (x.shape[0], x.shape[1], keys.shape[2])
+        if is_door:
+            self._check_masks(size, pos_bias, mask, query_mask, kv_mask)
         allowed = self._allowed(size, mask, query_mask, kv_mask, x.device)
         seeing = None
         if allowed is not None:
             # A row without any key would be nan: it looks at all, and its result is erased.
             seeing = allowed.any(dim=-1, keepdim=True)
             allowed = allowed | ~seeing
-        _check_bias(pos_bias, (size[0], self.heads, *size[1:]), like=weight)
         bias = pos_bias if allowed is None else allowed
         if pos_bias is not None and allowed is not None:
             bias = pos_bias.masked_fill(~allowed, float("-inf"))
@@ -204,10 +198,7 @@ class Attention(nn.Module):
 
     def _allowed(self, size, mask, query_mask, kv_mask, device) -> Tensor | None:
         """Join all masks to one that broadcasts to (b, h, i, j); None: everything is allowed."""
-        b, i, j = size
-        check_mask("mask", mask, (b, i, j))
-        check_mask("query_mask", query_mask, (b, i))
-        check_mask("kv_mask", kv_mask, (b, j))
+        _, i, j = size
         masks = []
         if self.causal and i > 1:
             masks.append(torch.ones(1, 1, i, j, dtype=torch.bool, device=device).tril(j - i))
@@ -219,10 +210,22 @@ class Attention(nn.Module):
             masks.append(kv_mask[:, None, None, :])
         if not masks:
             return None
-        allowed = masks[0]
-        for more in masks[1:]:
-            allowed = allowed & more
-        return allowed
+        return functools.reduce(operator.and_, masks)
+
+    def _check_rows(self, x: Tensor, context: Tensor | None, attend_self: bool) -> None:
+        weight = self.to_q.weight
+        check_features("x", x, (None, None, self.dim), like=weight)
+        if context is not None:
+            check_features("context", context, (x.shape[0], None, self.dim), like=weight)
+            if self.causal:
+                raise ValueError("context: expected None, since causal=True orders x alone")
+        elif attend_self:
+            raise ValueError("attend_self=True: expected a context to put behind x, got None")
+
+    def _check_masks(self, size, pos_bias, mask, query_mask, kv_mask) -> None:
+        b, i, j = size
+        check_masks(mask=(mask, size), query_mask=(query_mask, (b, i)), kv_mask=(kv_mask, (b, j)))
+        check_bias(pos_bias, (b, self.heads, i, j), like=self.to_q.weight)
 
 
 def _attend_with_learned_bias(
@@ -231,16 +234,7 @@ def _attend_with_learned_bias(
     """`scaled_dot_product_attention`, spelt out: torch's own is slower where a bias is learned.
 
     It then takes a general path that looks for rows without any key; here there are none. With
-    dropout it is taken without gradients too, so that a replay throws the same dice on any device.
+    dropout it is taken without gradients too, so that a replay draws the same numbers on any device.
     """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.mT + bias  # (b, h, i, j)
     return F.dropout(scores.softmax(dim=-1), dropout) @ values
-
-
-def _check_bias(pos_bias: Tensor | None, shape: tuple[int, int, int, int], like: Tensor) -> None:
-    """Raise unless `pos_bias` is None or (1 or b, 1 or h, i, j)."""
-    if pos_bias is None:
-        return
-    check_features("pos_bias", pos_bias, (None, None, *shape[2:]), like=like)
-    if pos_bias.shape[0] not in (1, shape[0]) or pos_bias.shape[1] not in (1, shape[1]):
-        raise ValueError(f"pos_bias: expected 1 or {shape[:2]} first, got {tuple(pos_bias.shape)}")

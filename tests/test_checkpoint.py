@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from memformer_lite.experiments.builds import no_gate
 from memformer_lite.learning import checkpoint
 from memformer_lite.learning.checkpoint import (
     ENTRY,
@@ -461,9 +462,7 @@ def test_a_learner_alone_is_no_run(tmp_path):
 
 
 def test_a_changed_model_is_not_loaded_as_another(tmp_path):
-    def without_gate(learner):
-        learner.memformer.memory_writer.gru = torch.nn.Identity()
-
-    Run(RECIPE, change=without_gate).save(tmp_path / "run")
+    Run(RECIPE, build=no_gate).save(tmp_path / "run")
     with pytest.raises(ValueError, match="run: expected the checkpoint of a run"):
         Run.load(tmp_path / "run")
+    Run.load(tmp_path / "run", build=no_gate).advance()

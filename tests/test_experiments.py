@@ -19,7 +19,7 @@ from helpers import assert_close, assert_differ, generator
 from test_errors import refused
 
 from memformer_lite.experiments import command, measures, records
-from memformer_lite.experiments.builds import CHANGES
+from memformer_lite.experiments.builds import BUILDS
 from memformer_lite.experiments.command import main, run_case
 from memformer_lite.experiments.measures import (
     GAPS,
@@ -137,7 +137,7 @@ def test_the_record_is_small_and_plain(name):
 
 
 def test_no_interrupted_write_is_left_beside_the_records():
-    assert {path.suffix for path in RECORDS.iterdir()} == {".json"}
+    assert {path.suffix for path in RECORDS.iterdir()} == {".json", ".md"}
 
 
 @every_case
@@ -162,7 +162,7 @@ def test_the_same_training_in_two_records_gave_the_same_numbers():
         for label, case in entry.cases.items():
             runs = load_record(name)["cases"][label]["runs"]
             for seed, run in runs.items():
-                key = (case.recipe, case.change, entry.measure, seed)
+                key = (case.recipe, case.build, entry.measure, seed)
                 numbers_of = {k: run[k] for k in ("first_losses", "scores", "results")}
                 repeated += key in seen
                 assert seen.setdefault(key, numbers_of) == numbers_of, f"{name}: {label}, {seed}"
@@ -221,7 +221,7 @@ def test_the_cases_of_an_experiment_differ_and_get_the_same_work(name):
     assert len(cases) > 1 or len(EXPERIMENTS[name].seeds) >= 5, "nothing is compared"
     assert len({(case.recipe.steps, case.recipe.batch_size) for case in cases}) == 1
     assert {case.recipe.stop_at for case in cases} == {None}
-    assert {case.change for case in cases} <= {None, *CHANGES}
+    assert {case.build for case in cases} <= set(BUILDS)
 
 
 def test_cases_are_what_their_names_say():
@@ -273,15 +273,15 @@ def test_without_a_gate_a_slot_becomes_what_was_written():
 
 
 def test_equal_slots_stay_equal():
-    for change, stay in (("equal slots", True), (None, False)):
-        run = Case(small(TASK), change).run(0)
+    for build, stay in (("equal slots", True), ("recipe", False)):
+        run = Case(small(TASK), build).run(0)
         run.learner.double()
         run.advance()
         after = run.learner.start(2)
         for segment in TASK.stream(2, 3, generator=generator(1)):
             _, after = run.learner(segment, after)
         spread = (after - after[:, :1]).abs().max().item()
-        assert (spread < 1e-9) == stay, f"{change}: slots differ by {spread:.3g}"
+        assert (spread < 1e-9) == stay, f"{build}: slots differ by {spread:.3g}"
 
 
 def test_the_feed_forward_inside_the_gate_changes_what_is_written_and_not_what_is_kept():
@@ -290,23 +290,24 @@ def test_the_feed_forward_inside_the_gate_changes_what_is_written_and_not_what_i
     mems = torch.randn(11, 7, 30, generator=generator(1), dtype=torch.float64)
     enc_out = torch.randn(11, 5, 30, generator=generator(2), dtype=torch.float64)
     written = writer.attention(mems, enc_out)[0].flatten(0, 1)
-    changed = writer.gru.feed_forward(written)
+    changed = writer.rule.feed_forward(written)
     assert_differ(changed, written, "the feed-forward does nothing")
-    expected = writer.gru.gru(changed, mems.flatten(0, 1)).view_as(mems)
+    cell = writer.rule.gate.cell
+    expected = cell(changed, mems.flatten(0, 1)).view_as(mems)
     assert_close(writer(mems, enc_out), expected, "memory")
     with torch.no_grad():
-        writer.gru.gru.bias_ih[30:60] = 50.0  # keep all: torch's order is reset, update, new
+        cell.bias_ih[30:60] = 50.0  # keep all: torch's order is reset, update, new
     assert_close(writer(mems, enc_out), mems, "memory of a closed gate", 1e-9)
 
 
-def test_a_changed_case_trains_all_that_it_has():
-    for change in CHANGES:
-        run = Case(small(TASK), change).run(0)
+def test_every_build_trains_all_that_it_has():
+    for build in BUILDS:
+        run = Case(small(TASK), build).run(0)
         run.advance()
         held = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
         for name, parameter in run.learner.named_parameters():
-            assert id(parameter) in held, f"{change}: {name} is not trained"
-            assert parameter.grad is not None, f"{change}: {name}"
+            assert id(parameter) in held, f"{build}: {name} is not trained"
+            assert parameter.grad is not None, f"{build}: {name}"
 
 
 # What is measured
@@ -729,7 +730,7 @@ def other(experiment, **cases):
         (Case(small(Parity(), clip=0.5)), "another option"),
         (Case(small(Parity(), segments=6)), "other segments"),
         (Case(small(TASK)), "another task"),
-        (Case(small(Parity()), "equal slots"), "another change"),
+        (Case(small(Parity()), "equal slots"), "another build"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

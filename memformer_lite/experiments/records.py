@@ -34,7 +34,7 @@ def empty_record(name: str) -> dict:
         "question": experiment.question,
         "command": f"python -m memformer_lite experiments {name}",
         "cases": {
-            label: {"recipe": to_plain(case.recipe), "change": case.change, "runs": {}}
+            label: {"recipe": to_plain(case.recipe), "build": case.build, "runs": {}}
             for label, case in experiment.cases.items()
         },
     }
@@ -46,7 +46,7 @@ def read_or_empty(name: str) -> dict:
     if (RECORDS / f"{name}.json").exists():
         old = load_record(name)["cases"]
         for label, case in record["cases"].items():
-            same = label in old and all(old[label][k] == case[k] for k in ("recipe", "change"))
+            same = label in old and all(old[label][k] == case[k] for k in ("recipe", "build"))
             if same:
                 case["runs"] = old[label]["runs"]
     return record

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from memformer_lite.experiments.builds import CHANGES
+from memformer_lite.experiments.builds import BUILDS
 from memformer_lite.experiments.measures import (
     measure_cards,
     measure_digits,
@@ -22,15 +22,14 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Case:
-    """One row of a table: a recipe, and a change to the model that no recipe can say."""
+    """One row of a table: a recipe, and what of `BUILDS` makes its learner."""
 
     recipe: Recipe
-    change: str | None = None
+    build: str = "recipe"
 
     def run(self, seed: int) -> Run:
         """Return the training of this case, at its start."""
-        change = None if self.change is None else CHANGES[self.change]
-        return Run(self.recipe, seed=seed, change=change)
+        return Run(self.recipe, seed=seed, build=BUILDS[self.build])
 
 
 @dataclass(frozen=True)

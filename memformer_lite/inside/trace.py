@@ -30,7 +30,7 @@ class RecordedSegment:
             encoder layer and head; before dropout. Rows of padding are read too.
         write: weights of the writing, (u, b, h, k, 1 + n), u the number of updates: of each slot
             for itself (column 0) and the tokens.
-        gate: the GRU's update gate, (u, b, k, d), 1 keeps; None where no `GRUCell` decides.
+        gate: the rule's gate, (u, b, k, d), 1 keeps; None for a rule without one.
     """
 
     src: Tensor
@@ -55,6 +55,12 @@ class RecordedSegment:
     def change(self) -> Tensor:
         """Distance that each slot moved, (b, k)."""
         return (self.after - self.before).norm(dim=-1)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensors take, in bytes."""
+        values = (getattr(self, entry.name) for entry in fields(self))
+        return sum(value.nbytes for value in values if value is not None)
 
 
 @dataclass(repr=False, eq=False)

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from memformer_lite.extras import extra
 from memformer_lite.learning.learner import Learner
 from memformer_lite.learning.recipes import from_plain, to_plain
+
+with extra("train"):
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save
 
 ENTRY = "memformer_lite"  # of the file's metadata
 FORMAT = "memformer_lite checkpoint 1"

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as fault:
         parser.error(str(fault))
     except KeyboardInterrupt:
-        sys.exit(f"\nstopped after {len(run.history.losses)} steps{_way_on(options.save)}")
+        sys.exit(f"\nstopped after {len(run.history.losses)} steps{_resume_hint(options.save)}")
     seconds = time.process_time() - began
     parameters = sum(parameter.numel() for parameter in run.learner.parameters())
     measure = "bits a token" if run.recipe.task.guesses_next else "accuracy"
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
 
 
-def _way_on(saved: Path | None) -> str:
+def _resume_hint(saved: Path | None) -> str:
     """Say from where an interrupted training can go on, if it can."""
     if saved is None or not saved.is_file():
         return ""

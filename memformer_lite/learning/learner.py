@@ -1,16 +1,16 @@
 """The learner: a Memformer that answers a task's questions, and its start (chapter 09)."""
 
 import math
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memformer_lite.attention import Attention
 from memformer_lite.learning.recipes import Recipe
 from memformer_lite.learning.tasks import NOT_ASKED, Segment
 from memformer_lite.memformer import Memformer
-from memformer_lite.memory import SlotAttention
+from memformer_lite.memory import BMN, GRUGate, MemoryRule, SlotAttention
 
 
 class Learner(nn.Module):
@@ -21,12 +21,13 @@ class Learner(nn.Module):
 
     Args:
         recipe: sizes and options; the weights are drawn from torch's random state.
+        rule: a memory rule of your own in place of the recipe's `update`.
 
     Source:
         The read-out and the start of the weights: this book.
     """
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, *, rule: MemoryRule | None = None):
         super().__init__()
         self.recipe = recipe
         task = recipe.task
@@ -34,7 +35,7 @@ class Learner(nn.Module):
             "dim": recipe.dim,
             "num_memory_slots": recipe.slots,
             "mem_update_attn_heads": recipe.heads,
-            "mem_update": recipe.update,
+            "mem_update": recipe.update if rule is None else rule,
             "mem_temperature": recipe.temperature,
             "mem_feed_forward": recipe.feed_forward,
             "enc_num_tokens": task.num_tokens,
@@ -57,8 +58,8 @@ class Learner(nn.Module):
             _unit_scores(self.memformer)
         with torch.no_grad():
             self.memformer.memory_slots *= recipe.slot_scale
-        if recipe.update == "gru":
-            _add_keep_bias(self.memformer, recipe.keep_bias)
+        if isinstance(self.memformer.memory_writer.rule, GRUGate):
+            _add_keep_bias(self.memformer.memory_writer.rule.cell, recipe.keep_bias)
 
     def start(self, batch_size: int) -> Tensor:
         """Return the memory before the first segment, (batch_size, k, d)."""
@@ -69,20 +70,17 @@ class Learner(nn.Module):
         enc_out, after, _ = self.memformer(tokens, mems=mems)
         return self.read_out(enc_out[:, -1]), self._carry(after)
 
-    def forward(self, segment: Segment, mems: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return the loss of a segment, or None where nothing is asked, and the memory after it.
+    def guess(self, tokens: Tensor, targets: Tensor, mems: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of the targets' tokens, in nats, and the memory after the segment.
 
-        The loss is the sum over the asked rows divided by the batch; for a task that guesses what
-        comes next, the mean over its tokens. In nats.
+        Each token is guessed from those before it; the first one, targets[:, 0], is given.
         """
-        if self.read_out is None:
-            _, after, loss = self.memformer(segment.tokens, segment.answers, mems=mems)
-            return loss, self._carry(after)
-        logits, after = self.answer(segment.tokens, mems)
-        if (segment.answers == NOT_ASKED).all():
-            return None, after
-        loss = F.cross_entropy(logits, segment.answers, ignore_index=NOT_ASKED, reduction="sum")
-        return loss / len(logits), after
+        _, after, loss = self.memformer(tokens, targets, mems=mems)
+        return loss, self._carry(after)
+
+    def forward(self, segment: Segment, mems: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return the task's loss in a segment, None where nothing is asked, and the memory."""
+        return self.recipe.task.loss(self, segment, mems)
 
     def _carry(self, after: Tensor) -> Tensor:
         return after if self.use_memory else self.start(len(after))
@@ -98,21 +96,22 @@ def _unit_scores(model: Memformer) -> None:
                     nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
                     if linear.bias is not None:
                         nn.init.zeros_(linear.bias)
-    if model.mem_update == "bmn":
-        for _, read, _ in model.encoder.layer_blocks.layers:
-            read.fn.fn.to_kv.weight *= model.dim**0.5
+    if isinstance(model.memory_writer.rule, BMN):  # its slots have norm 1
+        for layer in model.encoder.layer_blocks.layers:
+            layer.read.to_kv.weight *= model.dim**0.5
         model.memory_writer.attention.to_q.weight *= model.dim**0.5
 
 
 @torch.no_grad()
-def _add_keep_bias(model: Memformer, keep_bias: float) -> None:
+def _add_keep_bias(cell: nn.GRUCell, keep_bias: float) -> None:
     """Move the update gate towards keeping; torch stores reset, update and new in this order."""
-    model.memory_writer.gru.bias_ih[model.dim : 2 * model.dim] += keep_bias
+    _, update, _ = cell.bias_ih.chunk(3)
+    update += keep_bias
 
 
 @torch.no_grad()
-def accuracy(learner: Learner, stream: list[Segment]) -> float:
-    """Return the part of a stream's questions that is answered right."""
+def accuracy(learner: Any, stream: list[Segment]) -> float:
+    """Return the part of a stream's questions that a learner, of any kind, answers right."""
     mems = learner.start(len(stream[0].tokens))
     right = asked = 0
     for tokens, answers in stream:
@@ -124,11 +123,11 @@ def accuracy(learner: Learner, stream: list[Segment]) -> float:
 
 
 @torch.no_grad()
-def bits_per_token(learner: Learner, stream: list[Segment]) -> float:
-    """Return the mean surprise over a stream's next tokens, in bits; lower is better."""
+def bits_per_token(learner: Any, stream: list[Segment]) -> float:
+    """Return a learner's mean surprise over a stream's next tokens, in bits; lower is better."""
     mems = learner.start(len(stream[0].tokens))
     losses = []
-    for segment in stream:
-        loss, mems = learner(segment, mems)
+    for tokens, targets in stream:
+        loss, mems = learner.guess(tokens, targets, mems)
         losses.append(float(loss))
     return sum(losses) / len(losses) / math.log(2)

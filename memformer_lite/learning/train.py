@@ -1,22 +1,25 @@
 """Training on a task: a run that can be stopped and resumed unnoticed (chapter 09)."""
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from memformer_lite.extras import extra
 from memformer_lite.learning.checkpoint import below, prefixed, read_checkpoint, write_checkpoint
 from memformer_lite.learning.learner import Learner, accuracy, bits_per_token
 from memformer_lite.learning.recipes import Recipe, from_plain, to_plain
-from memformer_lite.learning.tasks import NOT_ASKED, Digits, Rows, Segment
-from memformer_lite.replay import bptt_backward, replay_backward
+from memformer_lite.learning.tasks import NOT_ASKED, Segment
+from memformer_lite.replay import State, bptt_backward, replay_backward
 from memformer_lite.validation import check_integer
+
+with extra("train"):
+    from tqdm import tqdm
 
 
 @dataclass
@@ -35,17 +38,17 @@ class History:
 
 
 class Run:
-    """One training: learner, optimizer, dice and history. All that a checkpoint has to hold.
+    """One training: learner, optimizer, random states and history: all that a checkpoint holds.
 
     Args:
         recipe: what to train.
         seed: of the weights and the streams; torch's global random state is set to it.
-        change: called with the learner before training starts, to try what no recipe can say; a
-            changed run cannot be loaded from its checkpoint.
+        build: called with the recipe, returns what is trained: a module with `start` and
+            `answer`, or `guess`, as `Task` says.
     """
 
     def __init__(
-        self, recipe: Recipe, *, seed: int = 0, change: Callable[[Learner], None] | None = None
+        self, recipe: Recipe, *, seed: int = 0, build: Callable[[Recipe], nn.Module] = Learner
     ):
         check_integer("seed", seed, at_least=0)
         if seed >= 2**32:
@@ -53,9 +56,7 @@ class Run:
         torch.manual_seed(seed)
         self.recipe = recipe
         self.seed = seed
-        self.learner = Learner(recipe)
-        if change is not None:
-            change(self.learner)
+        self.learner: Any = build(recipe)
         self.optimizer = torch.optim.AdamW(
             self.learner.parameters(),
             lr=recipe.learning_rate,
@@ -114,8 +115,12 @@ class Run:
         write_checkpoint(path, tensors, notes)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Run":
+    def load(cls, path: str | Path, *, build: Callable[[Recipe], nn.Module] = Learner) -> "Run":
         """Return a run that goes on as the saved one would have.
+
+        Args:
+            path: what `save` wrote.
+            build: as the saved run had it.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -125,7 +130,7 @@ class Run:
         try:
             if sorted(tensors) != notes["tensors"]:
                 raise ValueError("other tensors than it was saved with")
-            run = cls(from_plain(notes["recipe"]), seed=notes["seed"])
+            run = cls(from_plain(notes["recipe"]), seed=notes["seed"], build=build)
             run.history = _history(notes["history"])
             run.learner.load_state_dict(below("learner.", tensors))
             run._load_optimizer(below("optimizer.", tensors))
@@ -164,19 +169,19 @@ def _schedule(step: int, recipe: Recipe) -> float:
     return min(1.0, (step + 1) / recipe.warmup) * (0.05 + 0.95 * cosine)
 
 
-def _backward(learner: Learner, stream: list[Segment], recipe: Recipe) -> float:
+def _backward(learner: Any, stream: list[Segment], recipe: Recipe) -> float:
     """Fill the gradients of a stream's mean loss a segment; return that loss."""
 
-    def step(segment: Segment, mems: Tensor) -> tuple[Tensor | None, Tensor]:
-        loss, after = learner(segment, mems)
+    def step(segment: Segment, state: State) -> tuple[Tensor | None, State]:
+        loss, after = recipe.task.loss(learner, segment, state)
         return (None if loss is None else loss / len(stream)), after
 
-    if not recipe.task.guesses_next and all((s.answers == NOT_ASKED).all() for s in stream):
+    if all((segment.answers == NOT_ASKED).all() for segment in stream):
         return 0.0  # a stream without a question teaches nothing
-    mems = learner.start(recipe.batch_size)
+    state = learner.start(recipe.batch_size)
     if recipe.method == "mrbp":
-        return float(replay_backward(step, stream, mems).loss)
-    return float(bptt_backward(step, stream, mems, detach_every=recipe.detach_every).loss)
+        return float(replay_backward(step, stream, state).loss)
+    return float(bptt_backward(step, stream, state, detach_every=recipe.detach_every).loss)
 
 
 def held_out(recipe: Recipe) -> list[Segment]:
@@ -185,14 +190,8 @@ def held_out(recipe: Recipe) -> list[Segment]:
     No training sees these images, texts or cards. Of parity's 4096 streams of 12 bits a training
     meets most sooner or later; the records measure longer ones too.
     """
-    task = recipe.task
-    if hasattr(task, "split"):
-        task = dataclasses.replace(task, split="test")
-    if isinstance(task, Digits | Rows):
-        return task.all_images()
-    # So many rows at once that no training draws them, whatever its seed.
-    generator = torch.Generator().manual_seed(0)
-    return task.stream(512, recipe.stages[-1].segments[1], generator=generator)
+    _, longest = recipe.stages[-1].segments
+    return recipe.task.held_out(longest)
 
 
 def train(run: Run, *, save: str | Path | None = None, progress: bool = True) -> History:
