@@ -102,6 +102,9 @@ class Attention(nn.Module):
         causal: True lets a row look at itself and at earlier rows only. Not with a `context`.
         dropout: probability in [0, 1) with which a weight is set to 0 in training.
 
+    Derivatives of derivatives need the attention that torch can differentiate twice: call the
+    model under `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`. `torch.func` works as it is.
+
     Source:
         Vaswani et al. 2017, section 3.2; layout and names follow the reference's `Attention`.
         Where we differ: a row that may look at nothing gets zero weights (the reference spreads
@@ -189,7 +192,8 @@ class Attention(nn.Module):
             bias = pos_bias.masked_fill(~allowed, float("-inf"))
         attend = F.scaled_dot_product_attention
         dropout = self.dropout if self.training else 0.0
-        if bias is not None and (bias.requires_grad or (dropout and pos_bias is not None)):
+        # Not asked of `requires_grad`: torch.func hides there that gradients are wanted.
+        if pos_bias is not None and (torch.is_grad_enabled() or dropout):
             attend = _attend_with_learned_bias
         out = attend(queries, keys, values, bias, dropout)  # (b, h, i, d / h)
         if seeing is not None:
@@ -234,7 +238,7 @@ def _attend_with_learned_bias(
     """`scaled_dot_product_attention`, spelt out: torch's own is slower where a bias is learned.
 
     It then takes a general path that looks for rows without any key; here there are none. With
-    dropout it is taken without gradients too, so that a replay draws the same numbers on any device.
+    dropout it is taken without gradients too: a replay then draws the same numbers on any device.
     """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.mT + bias  # (b, h, i, j)
     return F.dropout(scores.softmax(dim=-1), dropout) @ values

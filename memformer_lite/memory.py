@@ -162,12 +162,14 @@ class GRUGate(MemoryRule):
     ) -> tuple[Tensor, Tensor | None]:
         """Return the new memory and the update gate; see `MemoryRule.forward`."""
         cell = self.cell  # not called: it would not tell its gate
-        from_new = F.linear(written, cell.weight_ih, cell.bias_ih).chunk(3, dim=-1)
-        from_old = F.linear(mems, cell.weight_hh, cell.bias_hh).chunk(3, dim=-1)
+        rows, old = written.flatten(0, 1), mems.flatten(0, 1)  # (b · k, d)
+        from_new = F.linear(rows, cell.weight_ih, cell.bias_ih).chunk(3, dim=-1)
+        from_old = F.linear(old, cell.weight_hh, cell.bias_hh).chunk(3, dim=-1)
         reset = (from_new[0] + from_old[0]).sigmoid()
         gate = (from_new[1] + from_old[1]).sigmoid()
         fresh = (from_new[2] + reset * from_old[2]).tanh()
-        new = fresh + gate * (mems - fresh)
+        new = (fresh + gate * (old - fresh)).view_as(mems).to(mems.dtype)
+        gate = gate.view_as(mems)
         return new if self.feed_forward is None else self.feed_forward(new), gate
 
 
