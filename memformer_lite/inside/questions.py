@@ -1,5 +1,7 @@
 """Asking a trained memory: what it became, what it should hold, what it answers (chapter 10)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,7 @@ def held_values(task: Cards, stream: list[Segment]) -> Tensor:
 
 def ask(learner: Learner, mems: Tensor, box: int) -> Tensor:
     """Return the answers, long (b,), to the question for a box on a page without news."""
-    page = learner.recipe.task.tokens_of(f"{chr(ord('A') + box)}?")
+    task: Any = learner.recipe.task
+    page = task.tokens_of(f"{chr(ord('A') + box)}?")
     logits, _ = learner.answer(torch.tensor([page] * len(mems)), mems)
     return logits.argmax(dim=-1)

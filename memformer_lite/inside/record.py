@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +70,9 @@ class _Recorder:
 
     def __init__(self, model: Memformer, max_mib: float):
         self.model, self.max_mib, self.used = model, max_mib, 0
+        self.layers: Any = model.encoder.layer_blocks.layers
         self.trace = Trace()
-        self.gated = True  # until the rule has told no gate
+        self.gated = True  # until the rule gives none
         self.inside = False  # a call of the model is running
         self.pieces: dict | None = None  # of the segment that is being recorded
         self.rollout: list[RecordedSegment] = []  # without gradients, and not yet replayed
@@ -85,7 +87,7 @@ class _Recorder:
         yield self.model.register_forward_pre_hook(self.enter)
         yield self.model.register_forward_hook(self.leave, always_call=True)
         yield encoder.register_forward_pre_hook(self.start, with_kwargs=True)
-        for layer in encoder.layer_blocks.layers:
+        for layer in self.layers:
             yield layer.read.register_forward_hook(self.read, with_kwargs=True)
         yield writer.attention.register_forward_hook(self.write)
         yield writer.rule.register_forward_hook(self.keep)
@@ -118,7 +120,7 @@ class _Recorder:
             return
         self.pieces = pieces | {"read": [], "write": [], "gate": []}
 
-    def read(self, attention: nn.Module, args: tuple, inputs: dict, out: Tensor) -> None:
+    def read(self, attention: Any, args: tuple, inputs: dict, out: Tensor) -> None:
         if self.pieces is None:
             return
         with torch.no_grad():
@@ -135,13 +137,13 @@ class _Recorder:
         if self.pieces is not None:
             self.pieces["gate"].append(result)  # the writer has not checked it yet
 
-    def finish(self, writer: nn.Module, args: tuple, after: Tensor) -> None:
+    def finish(self, writer: Any, args: tuple, after: Tensor) -> None:
         if self.pieces is None:
             return
-        gates = [_copy(gate) for _, gate in self.pieces["gate"]]
-        self.gated = all(gate is not None for gate in gates)
         stacks = {name: torch.stack(self.pieces[name]) for name in ("read", "write")}
-        gate = torch.stack(gates) if self.gated else None
+        gates = [gate for _, gate in self.pieces["gate"] if gate is not None]
+        self.gated = len(gates) == writer.num_updates
+        gate = _copy(torch.stack(gates)) if self.gated else None
         segment = RecordedSegment(**self.pieces | stacks | {"after": _copy(after), "gate": gate})
         self.used += segment.nbytes
         self.trace.segments.append(segment)
@@ -150,9 +152,9 @@ class _Recorder:
 
     def bytes(self, b: int, n: int, *, double: bool) -> int:
         """Return what a segment of `b` rows of `n` tokens, with a mask, takes in the trace."""
-        writer, layers = self.model.memory_writer, self.model.encoder.layer_blocks.layers
+        writer = self.model.memory_writer
         k, d = self.model.num_memory_slots, self.model.dim
-        read = sum(layer.read.heads for layer in layers) * n * k
+        read = sum(layer.read.heads for layer in self.layers) * n * k
         write = writer.num_updates * writer.attention.heads * k * (1 + n)
         gate = writer.num_updates * k * d if self.gated else 0
         return b * ((read + write + gate + 2 * k * d) * (8 if double else 4) + n * (8 + 1))

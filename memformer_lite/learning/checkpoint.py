@@ -5,7 +5,7 @@ A file is written beside its place and then moved there, so that the last good o
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from memformer_lite.extras import extra
 from memformer_lite.learning.learner import Learner
-from memformer_lite.learning.recipes import from_plain, to_plain
+from memformer_lite.learning.recipes import Recipe, from_plain, to_plain
 
 with extra("train"):
     from safetensors import SafetensorError, safe_open
@@ -117,11 +117,16 @@ def save_learner(learner: Learner, path: str | Path, notes: dict) -> None:
     write_checkpoint(path, tensors, {"recipe": to_plain(learner.recipe), **notes})
 
 
-def load_learner(path: str | Path = MODELS / "stories.safetensors") -> Learner:
+def load_learner(
+    path: str | Path = MODELS / "stories.safetensors",
+    *,
+    build: Callable[[Recipe], Learner] = Learner,
+) -> Learner:
     """Return a trained learner from a checkpoint, in float32 and evaluation mode.
 
     Args:
         path: what `save_learner` or `Run.save` wrote; by default the model that ships.
+        build: as the learner was built from its recipe.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -130,7 +135,7 @@ def load_learner(path: str | Path = MODELS / "stories.safetensors") -> Learner:
     tensors, notes = read_checkpoint(path)
     try:
         with torch.random.fork_rng(devices=[]):
-            learner = Learner(from_plain(notes["recipe"]))
+            learner = build(from_plain(notes["recipe"]))
         learner.load_state_dict(below("learner.", tensors))
     except (KeyError, TypeError, ValueError, RuntimeError) as fault:
         raise ValueError(f"{path}: expected a trained learner, got: {fault}") from fault

@@ -30,8 +30,8 @@ class Learner(nn.Module):
     def __init__(self, recipe: Recipe, *, rule: MemoryRule | None = None):
         super().__init__()
         self.recipe = recipe
-        task = recipe.task
-        sizes = {
+        task: Any = recipe.task
+        sizes: dict[str, Any] = {
             "dim": recipe.dim,
             "num_memory_slots": recipe.slots,
             "mem_update_attn_heads": recipe.heads,
@@ -52,12 +52,12 @@ class Learner(nn.Module):
                 "dec_heads": recipe.heads,
             }
         self.memformer = Memformer(**sizes, encoder_only=not task.guesses_next)
-        self.read_out = None if task.guesses_next else nn.Linear(recipe.dim, task.num_answers)
+        self.read_out: Any = None if task.guesses_next else nn.Linear(recipe.dim, task.num_answers)
         self.use_memory = recipe.use_memory
         if recipe.unit_scores:
             _unit_scores(self.memformer)
         with torch.no_grad():
-            self.memformer.memory_slots *= recipe.slot_scale
+            self.memformer.memory_slots.mul_(recipe.slot_scale)
         if isinstance(self.memformer.memory_writer.rule, GRUGate):
             _add_keep_bias(self.memformer.memory_writer.rule.cell, recipe.keep_bias)
 
@@ -78,7 +78,7 @@ class Learner(nn.Module):
         _, after, loss = self.memformer(tokens, targets, mems=mems)
         return loss, self._carry(after)
 
-    def forward(self, segment: Segment, mems: Tensor) -> tuple[Tensor | None, Tensor]:
+    def forward(self, segment: Segment, mems: Tensor) -> tuple[Tensor | None, Any]:
         """Return the task's loss in a segment, None where nothing is asked, and the memory."""
         return self.recipe.task.loss(self, segment, mems)
 
@@ -97,7 +97,8 @@ def _unit_scores(model: Memformer) -> None:
                     if linear.bias is not None:
                         nn.init.zeros_(linear.bias)
     if isinstance(model.memory_writer.rule, BMN):  # its slots have norm 1
-        for layer in model.encoder.layer_blocks.layers:
+        layers: Any = model.encoder.layer_blocks.layers
+        for layer in layers:
             layer.read.to_kv.weight *= model.dim**0.5
         model.memory_writer.attention.to_q.weight *= model.dim**0.5
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -168,7 +169,7 @@ def from_plain(plain: dict) -> Recipe:
     for entry in plain["stages"]:
         if not isinstance(entry["task"], dict):
             raise TypeError(f"task={entry['task']!r}: expected an object with a name")
-        options = {
+        options: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry["task"].items()
         }

@@ -172,7 +172,7 @@ def _schedule(step: int, recipe: Recipe) -> float:
 def _backward(learner: Any, stream: list[Segment], recipe: Recipe) -> float:
     """Fill the gradients of a stream's mean loss a segment; return that loss."""
 
-    def step(segment: Segment, state: State) -> tuple[Tensor | None, State]:
+    def step(segment: Any, state: State) -> tuple[Tensor | None, State]:
         loss, after = recipe.task.loss(learner, segment, state)
         return (None if loss is None else loss / len(stream)), after
 

@@ -139,7 +139,7 @@ class Cards(AnswerTask):
             ValueError: a word that is none of these, too many cards, a question before the end.
         """
         noise = self.question(self.keys)
-        tokens = [noise] * self.max_seq_len
+        tokens: list = [noise] * self.max_seq_len
         for place, word in enumerate(page.split()):
             letter, rest = word[0], word[1:]
             key = ord(letter) - ord("A")
