@@ -12,9 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from browsing import FLAGS, QuietHandler
 from playwright.sync_api import sync_playwright
 
-from memformer_lite.recipes import RECIPES, Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Learner, load_learner
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
+from memformer_lite.learning.tasks import Cards
 from memformer_lite.widgets.memory_explorer import STORIES, MemoryExplorer, pack
 from tools import browser
 
