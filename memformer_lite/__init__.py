@@ -17,6 +17,8 @@ from memformer_lite.replay import (
 from memformer_lite.sampling import sample_token, top_k, top_p
 from memformer_lite.trace import RecordedSegment, Trace
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BMN",
     "Attention",

@@ -117,5 +117,14 @@ class RelativePositionBias(nn.Module):
                 max_distance=self.max_distance,
             )
         by_offset = self.relative_attention_bias(buckets).T.contiguous()  # (h, i + j - 1)
-        # Window s holds the row of query q_len - 1 - s.
-        return by_offset.unfold(-1, k_len, 1).flip(-2).unsqueeze(0)  # (1, h, i, j)
+        return _rows_of_offsets(by_offset, q_len, k_len)[None]
+
+
+def _rows_of_offsets(by_offset: Tensor, q_len: int, k_len: int) -> Tensor:
+    """Return the matrix (h, i, j) whose last row starts with (h, i + j - 1), the others later."""
+    if not torch.compiler.is_compiling():
+        return by_offset.unfold(-1, k_len, 1).flip(-2)  # window s is row q_len - 1 - s
+    # `unfold` would fix the lengths in a graph; this keeps them open and takes a little longer.
+    rows = torch.arange(q_len - 1, -1, -1, device=by_offset.device)[:, None]
+    places = rows + torch.arange(k_len, device=by_offset.device)  # (i, j)
+    return by_offset.index_select(1, places.flatten()).view(-1, q_len, k_len)

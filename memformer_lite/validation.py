@@ -97,9 +97,9 @@ def check_flag(name: str, value: bool) -> None:
         raise TypeError(f"{name}={value!r}: expected True or False, got {type(value).__name__}")
 
 
-def check_choice(name: str, value: object, choices: Iterable[str], otherwise: str = "") -> None:
+def check_choice(name: str, value: object, choices: Iterable, otherwise: str = "") -> None:
     """Raise unless `value` is one of `choices`; `otherwise` names what is accepted beside them."""
-    if not isinstance(value, str) or value not in choices:
+    if not isinstance(value, str | numbers.Integral) or value not in choices:
         raise ValueError(
             f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}{otherwise}"
         )

@@ -11,7 +11,7 @@ globalThis.siteChecks = {
       return !size || size.width < 2 || size.height < 2;
     };
     const article = document.querySelector("article").cloneNode(true);
-    article.querySelectorAll("pre, code, math").forEach((code) => code.remove());
+    for (const code of article.querySelectorAll("pre, code, math")) code.remove();
     const raw = article.textContent.match(/\$\$|\\\(|\\\[|\$\\?\w[^$\n]{0,60}\$/g) ?? [];
     return [...content(".math").filter(flat).map(start), ...raw];
   },
@@ -29,36 +29,51 @@ globalThis.siteChecks = {
 
   // Pictures without a real text: too short, a file name, or not announced as a picture.
   pictures() {
-    const named = (e) => (e.getAttribute("aria-labelledby") ?? "").split(" ")
-      .map((id) => document.getElementById(id)?.textContent ?? "").join(" ");
-    const words = (e) => (e.getAttribute("aria-label") ?? e.getAttribute("alt") ??
-      e.querySelector("figcaption")?.textContent ?? named(e)).trim();
+    const named = (e) =>
+      (e.getAttribute("aria-labelledby") ?? "")
+        .split(" ")
+        .map((id) => document.getElementById(id)?.textContent ?? "")
+        .join(" ");
+    const words = (e) =>
+      (
+        e.getAttribute("aria-label") ??
+        e.getAttribute("alt") ??
+        e.querySelector("figcaption")?.textContent ??
+        named(e)
+      ).trim();
     const role = (e) => (e.querySelector("a") ? "group" : "img"); // links inside stay links
     return content("img, svg, canvas, figure")
       .filter((e) => !e.closest("button, a.headerlink") && !e.parentElement.closest("svg"))
       .filter((e) => !(e.tagName === "FIGURE" && e.querySelector("img, svg, canvas")))
-      .filter((e) => words(e).length < 20 || /^\S+\.\w{2,4}$/.test(words(e)) ||
-        (e.tagName === "svg" && e.getAttribute("role") !== role(e)))
+      .filter(
+        (e) =>
+          words(e).length < 20 ||
+          /^\S+\.\w{2,4}$/.test(words(e)) ||
+          (e.tagName === "svg" && e.getAttribute("role") !== role(e)),
+      )
       .map(start);
   },
 
   // The characters that style sheets draw as icons.
   icons() {
     const all = [...document.querySelectorAll("*")].flatMap((e) =>
-      ["::before", "::after"].map((side) => getComputedStyle(e, side).content));
+      ["::before", "::after"].map((side) => getComputedStyle(e, side).content),
+    );
     return [...new Set(all.join("").match(/[\ue000-\uf8ff]/g))];
   },
 
   // What a reader of the page would miss on paper.
   unprinted() {
     return content("h2, h3, p, li, pre, table, figure, math, svg[role=img]")
-      .filter((e) => !e.closest("summary, button, .mfl-live"))  // a widget prints its twin
+      .filter((e) => !e.closest("summary, button, .mfl-live")) // a widget prints its twin
       .filter((e) => !e.checkVisibility({ contentVisibilityAuto: true, visibilityProperty: true }))
       .map(start);
   },
 
   // The page as it was when it came: nothing unfolded.
   fold(open) {
-    document.querySelectorAll("article details").forEach((fold) => { fold.open = open; });
+    document.querySelectorAll("article details").forEach((fold) => {
+      fold.open = open;
+    });
   },
 };

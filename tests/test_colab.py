@@ -5,7 +5,6 @@ into which the chapter's setup cell installs the package.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -20,18 +19,6 @@ SETUP = (ROOT / "tools" / "setup_cell.py").read_text(encoding="utf-8")
 @pytest.fixture(scope="session")
 def colab():
     return colab_environment()
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The package as a wheel, built from a copy, so that no file is left in the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT / "memformer_lite", folder / "memformer_lite")
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, folder)
-    shell(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder / "dist", folder)
-    (built,) = (folder / "dist").glob("memformer_lite-*.whl")
-    return built
 
 
 def installed(environment):

@@ -227,6 +227,35 @@ def test_exports_and_runs_again_from_a_file(options):
         assert_close(got, want, f"exported {name}", 1e-6)
 
 
+@pytest.mark.parametrize("update", ["gru", "bmn"])
+def test_an_exported_program_takes_segments_and_batches_of_any_size(update):
+    model = make_model(encoder_only=True, mem_update=update, enc_depth=1)
+    rows = torch.export.Dim("rows", min=2, max=64)
+    tokens = torch.export.Dim("tokens", min=2, max=SIZES["enc_max_seq_len"])
+    sizes = {"src": {0: rows, 1: tokens}, "mems": {0: rows}, "src_mask": {0: rows, 1: tokens}}
+    mems = randn(BATCH, SLOTS, SIZES["dim"])
+    given = (source_tokens(), mems, length_mask([SOURCE, 4, 1], SOURCE))
+    program = torch.export.export(Segment(model), given, dynamic_shapes=sizes).module()
+    for b, n in ((2, 5), (7, 13), (3, 2)):
+        src, mems = source_tokens(b, n), randn(b, SLOTS, SIZES["dim"])
+        mask = length_mask([n, *[1] * (b - 1)], n)
+        expected = model(src, mems=mems, src_mask=mask)
+        for got, want in zip(program(src, mems, mask), expected, strict=False):
+            assert_close(got, want, f"exported, {b} rows of {n} tokens", 1e-12)
+
+
+def test_an_exported_model_takes_sources_and_targets_of_any_length():
+    model = make_model(enc_depth=1, dec_depth=1)
+    n = torch.export.Dim("n", min=2, max=SIZES["enc_max_seq_len"])
+    m = torch.export.Dim("m", min=3, max=SIZES["dec_max_seq_len"])
+    sizes = {"src": {1: n}, "tgt": {1: m}}
+    given = (source_tokens(), target_tokens())
+    program = torch.export.export(model, given, dynamic_shapes=sizes).module()
+    for source, target in ((5, 4), (13, 19)):
+        given = (source_tokens(length=source), target_tokens(length=target))
+        assert_close(program(*given).dec_out, model(*given).dec_out, "exported loss", 1e-12)
+
+
 def test_exports_the_whole_model_with_a_target():
     model = single_precision(enc_depth=1, dec_depth=1)
     program = torch.export.export(model, (source_tokens(), target_tokens()))

@@ -23,6 +23,7 @@ from memformer_lite.figures import (
     WRITTEN,
     Picture,
 )
+from memformer_lite.widgets.bundle import bundle
 
 FOLDER = Path(__file__).parent
 STATIC = "MEMFORMER_LITE_STATIC"  # set to anything: no live views, as in the build of the site
@@ -67,7 +68,7 @@ class Widget:
 
     @classmethod
     def code(cls) -> str:
-        """Return the ES module: the shared helpers and, after them, the widget's own text."""
+        """Return one ES module: the widget's own, after all that it imports and what starts it."""
         return _code(cls.name)
 
     @property
@@ -129,8 +130,7 @@ def style() -> str:
 
 @functools.cache
 def _code(name: str) -> str:
-    texts = [(FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("shared", name)]
-    return "\n".join(texts)
+    return bundle(FOLDER / "shared" / "start.js", FOLDER / f"{name}.js")
 
 
 def live_code(name: str) -> str:

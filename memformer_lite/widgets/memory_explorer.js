@@ -1,5 +1,11 @@
 // Memory explorer (chapter 10): the arithmetic of the model, and a story to try it on.
 
+import { choices } from "./shared/choices.js";
+import { button, choice, dropdown, statusLine } from "./shared/controls.js";
+import { html, unique } from "./shared/elements.js";
+import { listen, need } from "./shared/failures.js";
+import { fixed, plural } from "./shared/words.js";
+
 // Numbers in half precision, little endian, as base64.
 export function halves(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -10,23 +16,39 @@ export function halves(text) {
       exponent = (bits >> 10) & 31,
       fraction = bits & 1023;
     need(exponent < 31, "expected finite weights");
-    numbers[i] = sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+    numbers[i] =
+      sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
   }
   return numbers;
 }
 
-const COUNTS = ["keys", "values", "noise", "content", "dim", "depth", "heads", "slots", "write_heads"];
+const COUNTS = [
+  "keys",
+  "values",
+  "noise",
+  "content",
+  "dim",
+  "depth",
+  "heads",
+  "slots",
+  "write_heads",
+];
 
 // Take a model apart: its sizes, and each parameter under the name it has in torch.
 export function unpack(model) {
   for (const name of COUNTS) {
-    need(Number.isInteger(model[name]) && model[name] > 0,
-      `expected a whole number above 0 as ${name}, got ${model[name]}`);
+    need(
+      Number.isInteger(model[name]) && model[name] > 0,
+      `expected a whole number above 0 as ${name}, got ${model[name]}`,
+    );
   }
   const numbers = halves(model.weights);
   const w = {};
   let at = 0;
-  for (const [name, size] of model.parameters) w[name] = numbers.subarray(at, (at += size));
+  for (const [name, size] of model.parameters) {
+    w[name] = numbers.subarray(at, at + size);
+    at += size;
+  }
   need(at === numbers.length, `expected ${at} weights, got ${numbers.length}`);
   const { keys, values, noise, content, dim, depth, slots } = model;
   const sizes = {
@@ -36,14 +58,20 @@ export function unpack(model) {
     "read_out.weight": values * dim,
   };
   for (const [name, size] of Object.entries(sizes)) {
-    need(w[name]?.length === size, `expected ${size} weights as ${name}, got ${w[name]?.length ?? "none"}`);
+    need(
+      w[name]?.length === size,
+      `expected ${size} weights as ${name}, got ${w[name]?.length ?? "none"}`,
+    );
   }
   need(model.buckets?.length === 2 * content + 1, `expected ${2 * content + 1} buckets of offsets`);
   const start = Float64Array.from(w["memformer.memory_slots"]);
   if (model.update === "bmn") normalize(start, model.dim);
   const net = { ...model, w, start };
   const tried = step(net, Array(content + 1).fill(0), start);
-  need([...tried.answer, ...tried.after].every(Number.isFinite), "expected a model that gives finite numbers");
+  need(
+    [...tried.answer, ...tried.after].every(Number.isFinite),
+    "expected a model that gives finite numbers",
+  );
   return net;
 }
 
@@ -52,7 +80,8 @@ export function erf(x) {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x,
     sum = x;
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) sum += term *= (2 * x * x) / (2 * n + 1);
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++)
+    sum += term *= (2 * x * x) / (2 * n + 1);
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
@@ -132,7 +161,8 @@ function attend(net, name, heads, x, source, bias) {
       const row = softmax(scores);
       weights.set(row, (h * n + i) * m);
       for (let j = 0; j < m; j++) {
-        for (let c = h * e; c < h * e + e; c++) mixed[i * d + c] += row[j] * both[j * 2 * d + d + c];
+        for (let c = h * e; c < h * e + e; c++)
+          mixed[i * d + c] += row[j] * both[j * 2 * d + d + c];
       }
     }
   }
@@ -148,7 +178,7 @@ function embed(net, tokens) {
   const d = net.dim,
     table = net.w["memformer.encoder.token_emb.weight"],
     x = new Float64Array(tokens.length * d);
-  tokens.forEach((token, i) => x.set(table.subarray(token * d, token * d + d), i * d));
+  for (const [i, token] of tokens.entries()) x.set(table.subarray(token * d, token * d + d), i * d);
   return x;
 }
 
@@ -157,7 +187,8 @@ function lookAround(net, layer, x) {
   const layers = "memformer.encoder.layer_blocks",
     block = `${layers}.layers.${layer}.0.fn`;
   const table = net.w[`${layers}.rel_pos_emb.relative_attention_bias.weight`];
-  const bias = (h, i, j) => table[net.buckets[j - i + (net.buckets.length - 1) / 2] * net.heads + h];
+  const bias = (h, i, j) =>
+    table[net.buckets[j - i + (net.buckets.length - 1) / 2] * net.heads + h];
   const around = layerNorm(net, `${block}.norm`, x);
   return plus(x, attend(net, `${block}.fn`, net.heads, around, around, bias).out);
 }
@@ -170,7 +201,13 @@ function encode(net, tokens, mems) {
   for (let layer = 0; layer < net.depth; layer++) {
     const block = `memformer.encoder.layer_blocks.layers.${layer}`;
     x = lookAround(net, layer, x);
-    const looked = attend(net, `${block}.1.fn.fn`, net.heads, layerNorm(net, `${block}.1.fn.norm`, x), mems);
+    const looked = attend(
+      net,
+      `${block}.1.fn.fn`,
+      net.heads,
+      layerNorm(net, `${block}.1.fn.norm`, x),
+      mems,
+    );
     read.set(looked.weights, layer * size);
     x = feedForward(net, `${block}.2`, plus(x, looked.out));
   }
@@ -223,7 +260,10 @@ function gru(net, written, mems, open) {
     ["ih", written],
     ["hh", mems],
   ].map(([kind, x]) => {
-    const w = { "x.weight": net.w[`${name}.weight_${kind}`], "x.bias": net.w[`${name}.bias_${kind}`] };
+    const w = {
+      "x.weight": net.w[`${name}.weight_${kind}`],
+      "x.bias": net.w[`${name}.bias_${kind}`],
+    };
     return linear({ w }, "x", x);
   });
   const after = new Float64Array(mems.length),
@@ -298,8 +338,9 @@ export function askAll(net, mems) {
         n = net.content + 1;
       const rows = read.length / (n * k),
         last = Array(k).fill(0);
-      for (let r = 0; r < rows; r++)
-        last.forEach((_, s) => (last[s] += read[(r * n + n - 1) * k + s] / rows));
+      for (let r = 0; r < rows; r++) {
+        for (let s = 0; s < k; s++) last[s] += read[(r * n + n - 1) * k + s] / rows;
+      }
       return { answer, read: last };
     });
   }
@@ -320,7 +361,8 @@ export function askAll(net, mems) {
   return boxes.map((key) => {
     const read = Array(k).fill(0);
     for (let h = 0; h < net.heads; h++) {
-      for (let s = 0; s < k; s++) read[s] += looked.weights[(h * net.keys + key) * k + s] / net.heads;
+      for (let s = 0; s < k; s++)
+        read[s] += looked.weights[(h * net.keys + key) * k + s] / net.heads;
     }
     return { answer: softmax(logits.subarray(key * net.values, (key + 1) * net.values)), read };
   });
@@ -486,7 +528,8 @@ export const best = (numbers) => numbers.indexOf(Math.max(...numbers));
 
 const percent = (p) => `${Math.round(100 * p)}\u00a0%`;
 const boxColour = (key) => `var(--mfl-box-${"abcd"[key % 4]})`;
-const tint = (colour, share) => `color-mix(in srgb, ${colour} ${Math.round(100 * share)}%, transparent)`;
+const tint = (colour, share) =>
+  `color-mix(in srgb, ${colour} ${Math.round(100 * share)}%, transparent)`;
 const listed = (words) =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 const mean = (numbers) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
@@ -511,13 +554,15 @@ const VIEWS = [
 
 export function mount(el, data, live) {
   need(data?.model?.weights && data.stories?.length, "expected a model and at least one story");
-  need(data.stories.every(({ name, pages }) => typeof name === "string" && pages?.length),
-    "expected a name and at least one page for each story");
+  need(
+    data.stories.every(({ name, pages }) => typeof name === "string" && pages?.length),
+    "expected a name and at least one page for each story",
+  );
   const net = unpack(data.model),
     memo = new Map(),
     ends = new Map();
   const fresh = (story) => story.pages.map((words) => ({ words, acts: [] }));
-  for (const story of data.stories) story.pages.forEach((words) => parsePage(net, words));
+  for (const words of data.stories.flatMap(({ pages }) => pages)) parsePage(net, words);
 
   // The memory that story i ends with, when nothing is done to it.
   const endOf = (i) => {
@@ -616,7 +661,8 @@ export function mount(el, data, live) {
   });
   const VIEW_WORDS = {
     all: () => "Slots show which boxes they keep, what was kept and what is read.",
-    read: (box) => `Slots show with which weight ${box}? looks at them after the page, mean over heads.`,
+    read: (box) =>
+      `Slots show with which weight ${box}? looks at them after the page, mean over heads.`,
     kept: () =>
       net.update === "gru"
         ? "Slots show their update gate, mean over its units: 1 keeps all."
@@ -668,7 +714,7 @@ export function mount(el, data, live) {
   const build = (pages) => {
     cells.length = 0;
     columns.replaceChildren(
-      ...pages.map(({ words }, at) => {
+      ...pages.map((_, at) => {
         const answer = html("div", { class: "me-answer", "aria-hidden": "true" });
         const make = (row) =>
           html("button", {
@@ -790,7 +836,12 @@ export function mount(el, data, live) {
       read = asked[box].read[slot];
     const boxes = kept[slot],
       marks = marksOf(at, slot);
-    const numbers = { read, kept: share, change: record.change[slot], norm: record.norm_after[slot] };
+    const numbers = {
+      read,
+      kept: share,
+      change: record.change[slot],
+      norm: record.norm_after[slot],
+    };
     const most = { read: 1, kept: 1, change: 6, norm: 8 },
       colours = {
         read: "var(--mfl-tokens)",
@@ -839,16 +890,20 @@ export function mount(el, data, live) {
   };
 
   const marksOf = (at, slot) => {
-    const signs = [],
-      words = [];
+    const marks = [];
     for (const done of now().pages[at].acts) {
-      if (done.kind === "erase" && done.slot === slot) (signs.push("\u00d7"), words.push("erased"));
-      if (done.kind === "swap" && [done.slot, done.other].includes(slot))
-        (signs.push("\u21c5"), words.push("swapped"));
-      if (done.kind === "exchange") (signs.push("\u2190"), words.push("taken from another story"));
+      if (done.kind === "erase" && done.slot === slot) marks.push(["\u00d7", "erased"]);
+      if (done.kind === "swap" && [done.slot, done.other].includes(slot)) {
+        marks.push(["\u21c5", "swapped"]);
+      }
+      if (done.kind === "exchange") marks.push(["\u2190", "taken from another story"]);
     }
-    if (told[at].lasting.frozen.includes(slot)) (signs.push("="), words.push("frozen"));
-    return { sign: signs.join(""), words: words.length ? ` ${capital(listed(words))}.` : "" };
+    if (told[at].lasting.frozen.includes(slot)) marks.push(["=", "frozen"]);
+    const words = listed(marks.map(([, word]) => word));
+    return {
+      sign: marks.map(([sign]) => sign).join(""),
+      words: words && ` ${capital(words)}.`,
+    };
   };
 
   // --- Below: change the page, act on the memory, look inside ---
@@ -930,7 +985,12 @@ export function mount(el, data, live) {
       places.map(({ node }) => node),
       question.node,
     ),
-    html("label", { class: "mfl-control" }, html("span", { class: "mfl-label" }, "or type the page"), typed),
+    html(
+      "label",
+      { class: "mfl-control" },
+      html("span", { class: "mfl-label" }, "or type the page"),
+      typed,
+    ),
     wrong,
     html(
       "div",
@@ -968,7 +1028,8 @@ export function mount(el, data, live) {
       erase: () => `slot ${done.slot + 1} erased after ${pageName(at)}`,
       freeze: () => `slot ${done.slot + 1} frozen from page ${told[at].first} on`,
       swap: () => `slots ${done.slot + 1} and ${done.other + 1} swapped after ${pageName(at)}`,
-      exchange: () => `memory taken from the end of “${data.stories[done.story].name}” after ${pageName(at)}`,
+      exchange: () =>
+        `memory taken from the end of “${data.stories[done.story].name}” after ${pageName(at)}`,
       gate: () => `gate off from page ${told[at].first} on`,
     })[done.kind]();
   const doing = (kind) => {
@@ -992,13 +1053,17 @@ export function mount(el, data, live) {
   const other = dropdown("Swap with", {
     options: slotOptions,
     value: now().other,
-    change: (value) => act({ other: Number(value) }, `Slot ${Number(value) + 1} chosen to swap with.`),
+    change: (value) =>
+      act({ other: Number(value) }, `Slot ${Number(value) + 1} chosen to swap with.`),
   });
   const guest = dropdown("Another story", {
     options: data.stories.map(({ name }, i) => [i, name]),
     value: now().guest,
     change: (value) =>
-      act({ guest: Number(value) }, `Story “${data.stories[value].name}” chosen to take the memory from.`),
+      act(
+        { guest: Number(value) },
+        `Story “${data.stories[value].name}” chosen to take the memory from.`,
+      ),
   });
   guest.node.classList.add("me-wide");
   const noise = button("Add 50 pages of noise after it", {
@@ -1016,9 +1081,19 @@ export function mount(el, data, live) {
       html("div", { class: "mfl-options" }, doings.erase, doings.freeze),
     ),
     net.slots > 1
-      ? html("div", { class: "me-pair" }, other.node, html("div", { class: "mfl-options" }, doings.swap))
+      ? html(
+          "div",
+          { class: "me-pair" },
+          other.node,
+          html("div", { class: "mfl-options" }, doings.swap),
+        )
       : null,
-    html("div", { class: "me-pair" }, guest.node, html("div", { class: "mfl-options" }, doings.exchange)),
+    html(
+      "div",
+      { class: "me-pair" },
+      guest.node,
+      html("div", { class: "mfl-options" }, doings.exchange),
+    ),
     html("div", { class: "mfl-options" }, net.update === "gru" ? doings.gate : null, noise),
   );
   const done = html("div", { class: "me-done" });
@@ -1026,7 +1101,10 @@ export function mount(el, data, live) {
   const inside = html("div", { class: "me-inside" });
   const insideTitle = html("summary", {});
   const heads = dropdown("Head", {
-    options: [[-1, "mean of all"], ...Array.from({ length: net.heads }, (_, h) => [h, `head ${h + 1}`])],
+    options: [
+      [-1, "mean of all"],
+      ...Array.from({ length: net.heads }, (_, h) => [h, `head ${h + 1}`]),
+    ],
     value: now().head,
     change: (value) =>
       act({ head: Number(value) }, value < 0 ? "Mean of all heads." : `Head ${Number(value) + 1}.`),
@@ -1097,7 +1175,8 @@ export function mount(el, data, live) {
     const chosen = head < 0 ? Array.from({ length: net.heads }, (_, h) => h) : [head];
     const writing =
       head < 0 ? Array.from({ length: net.write_heads }, (_, h) => h) : [head % net.write_heads];
-    const readAt = (i, s) => mean(chosen.map((h) => record.read[((layer * net.heads + h) * n + i) * k + s]));
+    const readAt = (i, s) =>
+      mean(chosen.map((h) => record.read[((layer * net.heads + h) * n + i) * k + s]));
     const writeAt = (s, j) => mean(writing.map((h) => record.write[(h * k + s) * (1 + n) + j]));
     const words = record.tokens.map((token, i) => tokenWord(net, token, page.times > 1 ? -1 : i));
     const slotNames = Array.from({ length: k }, (_, s) => `slot ${s + 1}`);
@@ -1211,7 +1290,10 @@ export function mount(el, data, live) {
       for (let s = 0; s < net.slots; s++) drawCell(i, s);
       cells[i].forEach((node, place) => {
         node.tabIndex = i === at && place === (row < 0 ? net.slots : row) ? 0 : -1;
-        node.setAttribute("aria-pressed", String(i === at && (place === net.slots || place === now().slot)));
+        node.setAttribute(
+          "aria-pressed",
+          String(i === at && (place === net.slots || place === now().slot)),
+        );
       });
     });
     stories.set(now().story);
@@ -1229,7 +1311,8 @@ export function mount(el, data, live) {
     news = "";
   }
 
-  const selection = () => (news ? "" : `${capital(pageName(now().at))} and slot ${now().slot + 1} chosen.`);
+  const selection = () =>
+    news ? "" : `${capital(pageName(now().at))} and slot ${now().slot + 1} chosen.`;
 
   const drawPanels = (pages, at) => {
     const { page } = told[at],
@@ -1257,7 +1340,10 @@ export function mount(el, data, live) {
     };
     for (const [kind, node] of Object.entries(doings)) {
       node.textContent = labels[kind];
-      node.setAttribute("aria-pressed", String(pages[at].acts.some((some) => same(some, actNow[kind]()))));
+      node.setAttribute(
+        "aria-pressed",
+        String(pages[at].acts.some((some) => same(some, actNow[kind]()))),
+      );
     }
     insideTitle.textContent = `Numbers of ${name}${many ? " (the last of them)" : ""}`;
     const all = pages.flatMap(({ acts }, i) => acts.map((some) => [some, i]));
@@ -1299,7 +1385,12 @@ export function mount(el, data, live) {
       html("i", { class: "me-key me-key-holds" }, "A3"),
       " the slot keeps box A = 3, found by erasing it",
     ),
-    html("span", {}, html("i", { class: "me-key me-key-stay" }, html("i", {})), " part kept, part new"),
+    html(
+      "span",
+      {},
+      html("i", { class: "me-key me-key-stay" }, html("i", {})),
+      " part kept, part new",
+    ),
     html(
       "span",
       {},
@@ -1334,7 +1425,11 @@ const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 function tokenWord(task, token, place) {
   const cards = task.keys * task.values;
   if (token < cards) return letter(Math.floor(token / task.values)) + (token % task.values);
-  return token < cards + task.keys ? `${letter(token - cards)}?` : place < 0 ? "–" : `– ${place + 1}`;
+  return token < cards + task.keys
+    ? `${letter(token - cards)}?`
+    : place < 0
+      ? "–"
+      : `– ${place + 1}`;
 }
 
 const STYLE = `
