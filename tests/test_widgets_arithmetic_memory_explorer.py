@@ -11,12 +11,13 @@ import pytest
 import torch
 from browsing import opened
 
+from memformer_lite.inside.record import record
+from memformer_lite.inside.trace import RecordedSegment
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
 from memformer_lite.memformer import Memformer
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.record import record
-from memformer_lite.tasks import Cards
-from memformer_lite.trace import RecordedSegment
-from memformer_lite.train import Learner, load_learner
 from memformer_lite.widgets.memory_explorer import MemoryExplorer, pack, tokens_of_story
 
 CLOSE = 1e-5

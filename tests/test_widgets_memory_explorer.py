@@ -9,9 +9,10 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from browsing import opened
 
-from memformer_lite.recipes import RECIPES, Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Learner, load_learner
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
+from memformer_lite.learning.tasks import Cards
 from memformer_lite.widgets.memory_explorer import STORIES, MemoryExplorer, pack
 from tools.measure import served
 
