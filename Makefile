@@ -6,8 +6,10 @@ SHELL := bash
 .PHONY: help book test quick oldest lint notebooks train experiments bench address site-report lock browser venv clean
 export OMP_NUM_THREADS := 1
 PY := .venv/bin/python
+# One worker more than cores: a browser is often waited for.
+PARALLEL := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadgroup --no-loadscope-reorder
 CHECKED := memformer_lite tests tools book
-MODEL := bucketing attention encoder memory decoder memformer reference replay errors
+MODEL := bucketing attention encoder memory memory_rules decoder memformer reference replay doors errors
 LEARNING := tasks recipes train checkpoint slots record learning
 
 help: ## show this list
@@ -17,17 +19,16 @@ book: venv ## set up, run the chapters and build the site to _build/html
 	$(PY) tools/build_site.py
 
 test: venv browser lint book ## set up, build, and pass every test: package, chapters, site
-	$(PY) -m pytest tests -n 2 --dist loadfile
-	$(PY) -m pytest --nbval book -n 2 --dist loadscope
+	$(PY) -m pytest $(PARALLEL)
 
 quick: lint ## code style, and the tests of the model: what to run after each edit
-	$(PY) -m pytest $(MODEL:%=tests/test_%.py) -n 2
+	$(PY) -m pytest $(MODEL:%=tests/test_%.py) $(PARALLEL)
 
 oldest: ## the model and learning, with the oldest versions that pyproject.toml promises
 	rm -rf _build/oldest
 	python3 -m venv _build/oldest
 	python3 tools/lower_bounds.py > _build/oldest/bounds.txt
-	grep -E '^(memformer|pytest|nbval)==' requirements.txt > _build/oldest/tests.txt
+	grep -E '^(memformer|pytest|pytest-xdist)==' requirements.txt > _build/oldest/tests.txt
 	_build/oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c _build/oldest/bounds.txt -r _build/oldest/tests.txt -e '.[book,live]'
 	_build/oldest/bin/python -W default -m pytest $(MODEL:%=tests/test_%.py) $(LEARNING:%=tests/test_%.py)

@@ -1,4 +1,4 @@
-"""What holds for every run of pytest here: nothing goes untested.
+"""What holds for every run of pytest here: nothing goes untested, and workers share evenly.
 
 A run in which a test was skipped, expected to fail, left out or not reached does not pass.
 """
@@ -18,6 +18,29 @@ os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for who waits
 os.environ["MEMFORMER_LITE_STATIC"] = "1"  # widgets as on the site, also where anywidget is
 
 collected, finished, gaps = set(), set(), []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Say what one worker runs: a file's tests, or with the mark `spread` a part of them.
+
+    What takes long comes first, so that no worker is left alone with it at the end.
+    """
+    for item in items:
+        mark = item.get_closest_marker("spread")
+        parts = [item.path.stem]
+        if mark and not mark.args:
+            parts.append(item.nodeid)
+        elif mark:
+            values = item.callspec.params if hasattr(item, "callspec") else {}
+            parts += [str(values[name]) for name in mark.args if name in values]
+        item.add_marker(pytest.mark.xdist_group(" ".join(parts)))
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("spread") is None,
+            "chromium" not in item.fixturenames,
+        )
+    )
 
 
 def pytest_collection_finish(session):

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from browsing import launched
 from colab_environment import ROOT, shell
-from widget_pages import Bench
-
-from tools.measure import served
 
 torch.set_num_threads(1)  # small models: more threads only get in each other's way
 
@@ -35,6 +31,8 @@ def wheel(tmp_path_factory, testrun_uid) -> Path:
 
 @pytest.fixture(scope="session")
 def chromium():
+    from browsing import launched  # most tests need no browser
+
     with launched() as chromium:
         yield chromium
 
@@ -42,6 +40,10 @@ def chromium():
 @pytest.fixture(scope="module")
 def bench(chromium, tmp_path_factory):
     """A folder of pages with widgets, each of which opens in a tab of its own."""
+    from widget_pages import Bench
+
+    from tools.measure import served
+
     folder = tmp_path_factory.mktemp("pages")
     with served(folder) as address:
         yield Bench(chromium, folder, address)

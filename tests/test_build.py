@@ -10,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.spread
 TOC = """format: jb-book
 root: book/index
 chapters:

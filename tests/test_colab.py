@@ -13,6 +13,7 @@ import pytest
 from colab_environment import PINS, ROOT, colab_environment, shell
 from nbformat.v4 import new_code_cell, new_notebook
 
+pytestmark = pytest.mark.spread
 SETUP = (ROOT / "tools" / "setup_cell.py").read_text(encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ from memformer_lite.learning.learner import accuracy
 from memformer_lite.learning.recipes import RECIPES
 from memformer_lite.learning.train import Run, train
 
+pytestmark = pytest.mark.spread
 FRESH = 424242  # no training, score or measurement draws from this seed
 
 

@@ -41,6 +41,7 @@ WIDGETS = {  # the name in the notebook, and how the reader makes it
 AGAIN = "bucket"  # shown once more, a second view of the same widget
 STATIC = "import os; os.environ['MEMFORMER_LITE_STATIC'] = '1'\nBucketExplorer(offset=7)"
 CELLS = [TRAIN, *(f"{name} = {code}\n{name}" for name, code in WIDGETS.items()), AGAIN, STATIC]
+pytestmark = pytest.mark.spread("live")
 PLACES = {name: place for place, name in enumerate(WIDGETS, 1)}
 every = pytest.mark.parametrize("name", WIDGETS)
 # All that takes arrow keys: sliders, radios, and the one cell of a table that the tab key reaches.
@@ -58,6 +59,7 @@ def live(request, chromium, tmp_path_factory):
         for place in range(1, len(CELLS)):
             live.widget(place).and_(live.tab.locator("[data-mfl-state=ready]")).wait_for()
         yield live
+        assert not live.tab.troubles, "\n".join(live.tab.troubles)
 
 
 def words(widget) -> str:
@@ -222,8 +224,3 @@ def test_without_a_view_the_page_itself_answers(live):
     live.tab.keyboard.press("ArrowRight")
     assert words(widget).startswith("Offset 8, 8 tokens ahead.")
     assert live.chosen() == cells
-
-
-def test_nothing_went_wrong(live):
-    """Last in this file: no script failed, and nobody else was asked."""
-    assert not live.tab.troubles, live.tab.troubles

@@ -16,6 +16,7 @@ CHAPTERS = [page for page in PAGES if source(page).suffix == ".ipynb"]
 ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
 COLOURS = ["color-contrast", "link-in-text-block"]  # axe's rules that dark mode can break
 SIZES = ["scrollable-region-focusable", "target-size"]  # and those that a narrow screen can
+pytestmark = pytest.mark.spread("page")
 every_chapter = pytest.mark.parametrize("page", CHAPTERS, indirect=True, scope="module")
 
 
