@@ -49,10 +49,10 @@ notebooks: venv ## run the chapters again, bring their files into the committed 
 	$(PY) tools/chapters.py
 
 train: venv ## train the model that ships again: memformer_lite/models/stories.safetensors
-	$(PY) -m memformer_lite.train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
+	$(PY) -m memformer_lite train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
 
 experiments: venv ## run the experiments that are not on record, two at a time
-	$(PY) -m memformer_lite.experiments --workers 2
+	$(PY) -m memformer_lite experiments --workers 2
 
 bench: venv browser ## measure speed and memory against the reference code, and the explorer
 	$(PY) tools/bench.py

@@ -12,16 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memformer_lite.validation import (
-    check_bias,
-    check_dropout,
-    check_features,
-    check_flag,
-    check_heads,
-    check_integers,
-    check_masks,
-    unchecked,
-)
+from memformer_lite.doors import check_looking, check_rows
+from memformer_lite.validation import check_options, unchecked
 
 
 class Residual(nn.Module):
@@ -79,8 +71,7 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0):
         super().__init__()
         if unchecked():
-            check_integers(1, dim=dim, mult=mult)
-            check_dropout(dropout)
+            check_options(dim=dim, mult=mult, dropout=dropout)
         self.net = nn.Sequential(
             nn.Linear(dim, dim * mult),
             nn.GELU(),
@@ -115,9 +106,7 @@ class Attention(nn.Module):
     def __init__(self, dim: int, *, heads: int = 8, causal: bool = False, dropout: float = 0.0):
         super().__init__()
         if unchecked():
-            check_heads(dim, heads=heads)
-            check_flag("causal", causal)
-            check_dropout(dropout)
+            check_options(dim=dim, heads=heads, causal=causal, dropout=dropout)
         self.dim = dim
         self.heads = heads
         self.causal = causal
@@ -170,7 +159,7 @@ class Attention(nn.Module):
         """
         is_door = unchecked()
         if is_door:
-            self._check_rows(x, context, attend_self)
+            check_rows(self, x, context, attend_self)
         if context is None:
             source = x  # (b, j, d)
             kv_mask = query_mask if kv_mask is None else kv_mask
@@ -180,7 +169,8 @@ class Attention(nn.Module):
         keys, values = self.project(source) if cache is None else cache(self.project, source)
         size = (x.shape[0], x.shape[1], keys.shape[2])
         if is_door:
-            self._check_masks(size, pos_bias, mask, query_mask, kv_mask)
+            masks = {"mask": mask, "query_mask": query_mask, "kv_mask": kv_mask}
+            check_looking(self, size, pos_bias=pos_bias, **masks)
         allowed = self._allowed(size, mask, query_mask, kv_mask, x.device)
         seeing = None
         if allowed is not None:
@@ -190,7 +180,7 @@ class Attention(nn.Module):
         bias = pos_bias if allowed is None else allowed
         if pos_bias is not None and allowed is not None:
             bias = pos_bias.masked_fill(~allowed, float("-inf"))
-        attend = F.scaled_dot_product_attention
+        attend: Callable = F.scaled_dot_product_attention
         dropout = self.dropout if self.training else 0.0
         # Not asked of `requires_grad`: torch.func hides there that gradients are wanted.
         if pos_bias is not None and (torch.is_grad_enabled() or dropout):
@@ -215,21 +205,6 @@ class Attention(nn.Module):
         if not masks:
             return None
         return functools.reduce(operator.and_, masks)
-
-    def _check_rows(self, x: Tensor, context: Tensor | None, attend_self: bool) -> None:
-        weight = self.to_q.weight
-        check_features("x", x, (None, None, self.dim), like=weight)
-        if context is not None:
-            check_features("context", context, (x.shape[0], None, self.dim), like=weight)
-            if self.causal:
-                raise ValueError("context: expected None, since causal=True orders x alone")
-        elif attend_self:
-            raise ValueError("attend_self=True: expected a context to put behind x, got None")
-
-    def _check_masks(self, size, pos_bias, mask, query_mask, kv_mask) -> None:
-        b, i, j = size
-        check_masks(mask=(mask, size), query_mask=(query_mask, (b, i)), kv_mask=(kv_mask, (b, j)))
-        check_bias(pos_bias, (b, self.heads, i, j), like=self.to_q.weight)
 
 
 def _attend_with_learned_bias(

@@ -5,14 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from memformer_lite.validation import (
-    check_buckets,
-    check_integer,
-    check_integers,
-    check_integral,
-    checked,
-    unchecked,
-)
+from memformer_lite.doors import check_buckets, check_integral
+from memformer_lite.validation import check_integers, check_options, checked, unchecked
 
 
 def relative_position_bucket(
@@ -55,7 +49,7 @@ def relative_position_bucket(
         first = (relative_position > 0).long() * num_buckets
         distance = relative_position.abs()
     else:
-        first = 0
+        first = torch.zeros_like(relative_position)
         distance = (-relative_position).clamp(min=0)
     max_exact = num_buckets // 2
     # The clamp keeps log away from 0; those entries take the exact branch below anyway.
@@ -84,7 +78,7 @@ class RelativePositionBias(nn.Module):
     ):
         super().__init__()
         if unchecked():
-            check_integer("heads", heads, at_least=1)
+            check_options(heads=heads)
             check_buckets(bidirectional, num_buckets, max_distance)
         self.bidirectional = bidirectional
         self.num_buckets = num_buckets
@@ -103,8 +97,8 @@ class RelativePositionBias(nn.Module):
             Biases, (1, h, i, j).
         """
         if unchecked():
-            check_integers(1, q_len=q_len, k_len=k_len)
-            check_integer("q_start", q_start, at_least=0)
+            check_options(q_len=q_len, k_len=k_len)
+            check_integers(0, q_start=q_start)
         # An entry depends on the offset alone, so q_len + k_len - 1 look-ups fill the matrix.
         offsets = torch.arange(
             1 - q_start - q_len, k_len - q_start, device=self.relative_attention_bias.weight.device

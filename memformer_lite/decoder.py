@@ -2,25 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memformer_lite.bucketing import RelativePositionBias
-from memformer_lite.encoder import LayerStack, TransformerWrapper
-from memformer_lite.sampling import check_sampling, sample_token
-from memformer_lite.validation import (
+from memformer_lite.doors import (
     check_context,
-    check_flag,
-    check_integers,
-    check_mask,
+    check_layers,
+    check_sampling,
     check_target,
-    check_token,
-    check_tokens,
-    checked,
-    unchecked,
+    check_writing,
 )
+from memformer_lite.encoder import LayerStack, TransformerWrapper
+from memformer_lite.sampling import sample_token
+from memformer_lite.validation import check_options, checked, unchecked
 
 
 class Decoder(LayerStack):
@@ -83,8 +81,7 @@ class Decoder(LayerStack):
             ValueError: a mask without what it masks; more tokens than the cache has room for.
         """
         if unchecked():
-            self.check_input(x, context, src_mask)
-            check_mask("tgt_mask", tgt_mask, tuple(x.shape[:2]))
+            check_layers(self, x, context, src_mask, tgt_mask=tgt_mask)
             if cache is not None and tgt_mask is not None:
                 raise ValueError("tgt_mask: expected None, since cached tokens are all real")
         n = x.shape[1]
@@ -119,11 +116,13 @@ class _Growing:
         new = project(source)
         if self.both is None:
             b, h, _, d = new[0].shape
-            self.both = tuple(x.new_empty(b, h, self.max_length, d) for x in new)
+            keys, values = (x.new_empty(b, h, self.max_length, d) for x in new)
+            self.both = keys, values
         start, self.length = self.length, self.length + source.shape[1]
         for kept, x in zip(self.both, new, strict=True):
             kept[:, :, start : self.length] = x
-        return tuple(kept[:, :, : self.length] for kept in self.both)
+        keys, values = (kept[:, :, : self.length] for kept in self.both)
+        return keys, values
 
 
 class _Fixed:
@@ -156,7 +155,7 @@ class DecoderCache:
 
     def __init__(self, max_length: int):
         if unchecked():
-            check_integers(1, max_length=max_length)
+            check_options(max_length=max_length)
         self.max_length = max_length
         self.length = 0
         self._last_row: Tensor | None = None
@@ -221,10 +220,9 @@ class AutoregressiveWrapper(nn.Module):
             A scalar; 0 where no real token is left to guess.
         """
         if unchecked():
-            check_target(
-                tgt, tgt_mask, num_tokens=self.net.num_tokens, max_seq_len=self.max_seq_len
-            )
-            self._check_context(tgt, context, src_mask)
+            check_target(self.net, tgt, tgt_mask, at_least=2)
+            weight = self.net.token_emb.weight
+            check_context(context, src_mask, batch=len(tgt), dim=weight.shape[1], like=weight)
         seen = None if tgt_mask is None else tgt_mask[:, :-1]
         with checked():
             logits = self.net(tgt[:, :-1], context=context, tgt_mask=seen, src_mask=src_mask)
@@ -233,19 +231,6 @@ class AutoregressiveWrapper(nn.Module):
         losses = F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:], reduction="none")  # (b, n-1)
         real = tgt_mask[:, 1:]
         return losses.masked_fill(~real, 0.0).sum() / real.sum().clamp(min=1)
-
-    def _check_context(
-        self,
-        tokens: Tensor,
-        context: Tensor | None,
-        mask: Tensor | None,
-        *,
-        name: str = "src_mask",
-    ) -> None:
-        weight = self.net.token_emb.weight
-        check_context(
-            context, mask, name=name, batch=tokens.shape[0], dim=weight.shape[1], like=weight
-        )
 
     @torch.no_grad()
     def generate(
@@ -287,19 +272,15 @@ class AutoregressiveWrapper(nn.Module):
             The new tokens only, long (b, seq_len).
         """
         if unchecked():
+            ends: dict[str, Any] = {"pad_token": pad_token, "eos_token": eos_token}
+            options = ends | {"seq_len": seq_len, "use_cache": use_cache}
+            check_writing(self.net, start_tokens, context, context_mask, **options)
             vocabulary = self.net.num_tokens
-            check_tokens("start_tokens", start_tokens, num_tokens=vocabulary)
-            check_integers(1, seq_len=seq_len)
-            check_flag("use_cache", use_cache)
-            check_token("pad_token", pad_token, vocabulary)
-            if eos_token is not None:
-                check_token("eos_token", eos_token, vocabulary)
             check_sampling(vocabulary, temperature=temperature, top_k=top_k, top_p=top_p)
-            self._check_context(start_tokens, context, context_mask, name="context_mask")
         b, start = start_tokens.shape
         tokens = F.pad(start_tokens, (0, seq_len), value=pad_token)  # (b, start + seq_len)
         done = torch.zeros(b, dtype=torch.bool, device=tokens.device)
-        with checked(), evaluating(self):
+        with checked(), _evaluating(self):
             cache = DecoderCache(min(start + seq_len, self.max_seq_len)) if use_cache else None
             for end in range(start, start + seq_len):
                 if end > self.max_seq_len:
@@ -320,7 +301,7 @@ class AutoregressiveWrapper(nn.Module):
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def _evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode, and each of its parts back into its own mode after it."""
     modes = {part: part.training for part in module.modules()}
     module.eval()

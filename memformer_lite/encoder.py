@@ -6,18 +6,8 @@ from torch import Tensor, nn
 
 from memformer_lite.attention import Attention, FeedForward
 from memformer_lite.bucketing import RelativePositionBias
-from memformer_lite.validation import (
-    check_context,
-    check_dropout,
-    check_features,
-    check_flag,
-    check_heads,
-    check_integers,
-    check_mask,
-    check_tokens,
-    checked,
-    unchecked,
-)
+from memformer_lite.doors import check_layers
+from memformer_lite.validation import check_options, check_tokens, checked, unchecked
 
 
 class Layer(nn.Module):
@@ -103,10 +93,8 @@ class LayerStack(nn.Module):
     ):
         super().__init__()
         if unchecked():
-            check_heads(dim, heads=heads)
-            check_integers(1, depth=depth)
-            check_dropout(dropout)
-            check_flag("bidirectional_buckets", bidirectional_buckets)
+            sizes = {"dim": dim, "depth": depth, "heads": heads}
+            check_options(**sizes, dropout=dropout, bidirectional_buckets=bidirectional_buckets)
         self.dim = dim
         with checked():
             self.rel_pos_emb = RelativePositionBias(
@@ -115,14 +103,6 @@ class LayerStack(nn.Module):
             self.layers = nn.ModuleList(
                 Layer(dim, heads=heads, causal=causal, dropout=dropout) for _ in range(depth)
             )
-
-    def check_input(
-        self, x: Tensor, context: Tensor | None, context_mask: Tensor | None = None
-    ) -> None:
-        """Raise unless `x` holds embedded tokens, and context and its `src_mask` fit them."""
-        weight = self.rel_pos_emb.relative_attention_bias.weight
-        check_features("x", x, (None, None, self.dim), like=weight)
-        check_context(context, context_mask, batch=x.shape[0], dim=self.dim, like=weight)
 
 
 class Encoder(LayerStack):
@@ -175,8 +155,7 @@ class Encoder(LayerStack):
             (b, n, d); rows of padding hold numbers without meaning.
         """
         if unchecked():
-            self.check_input(x, context)
-            check_mask("src_mask", src_mask, tuple(x.shape[:2]))
+            check_layers(self, x, context, src_mask=src_mask)
         with checked():
             pos_bias = self.rel_pos_emb(x.shape[1], x.shape[1])
             for layer in self.layers:
@@ -209,8 +188,8 @@ class TransformerWrapper(nn.Module):
     ):
         super().__init__()
         if unchecked():
-            check_integers(1, num_tokens=num_tokens, max_seq_len=max_seq_len)
-            check_flag("return_logits", return_logits)
+            sizes = {"num_tokens": num_tokens, "max_seq_len": max_seq_len, "dim": dim}
+            check_options(**sizes, return_logits=return_logits)
         self.num_tokens = num_tokens
         self.max_seq_len = max_seq_len
         self.token_emb = nn.Embedding(num_tokens, dim)

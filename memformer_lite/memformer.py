@@ -1,29 +1,22 @@
 """The whole Memformer: encode a segment with the memory, decode, write the memory (chapter 07)."""
 
-import warnings
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from memformer_lite.decoder import AutoregressiveWrapper, Decoder
-from memformer_lite.encoder import Encoder, TransformerWrapper
-from memformer_lite.memory import MemoryRule, MemoryWriter, check_update
-from memformer_lite.validation import (
-    check_choice,
-    check_dropout,
-    check_features,
-    check_flag,
-    check_heads,
-    check_integers,
-    check_mask,
-    check_target,
-    check_temperature,
-    check_tensor,
-    check_tokens,
-    checked,
-    unchecked,
+from memformer_lite.doors import (
+    check_logits,
+    check_model,
+    check_source,
+    check_target_of,
+    check_update,
+    need_decoder,
 )
+from memformer_lite.encoder import Encoder, TransformerWrapper
+from memformer_lite.memory import RULES, MemoryRule, MemoryWriter
+from memformer_lite.validation import check_options, check_tensor, checked, unchecked
 
 
 class Results(NamedTuple):
@@ -91,39 +84,17 @@ class Memformer(nn.Module):
         dec_heads: int = 8,
         dropout: float = 0.0,
     ):
+        options = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__()
         if unchecked():
-            check_integers(
-                1,
-                num_memory_slots=num_memory_slots,
-                num_mem_updates=num_mem_updates,
-                enc_num_tokens=enc_num_tokens,
-                enc_max_seq_len=enc_max_seq_len,
-                enc_depth=enc_depth,
-            )
-            check_heads(dim, mem_update_attn_heads=mem_update_attn_heads, enc_heads=enc_heads)
-            check_update("mem_update", mem_update)
-            check_temperature("mem_temperature", mem_temperature)
-            check_flag("mem_feed_forward", mem_feed_forward)
-            check_choice("position_buckets", position_buckets, ("t5", "reference"))
-            check_dropout(dropout)
-            check_flag("encoder_only", encoder_only)
-            dec_counts = {
-                "dec_num_tokens": dec_num_tokens,
-                "dec_max_seq_len": dec_max_seq_len,
-                "dec_depth": dec_depth,
-            }
-            if encoder_only:
-                _warn_unused(dec_counts | {"dec_heads": None if dec_heads == 8 else dec_heads})
-            else:
-                check_integers(1, **dec_counts)
-                check_heads(dim, dec_heads=dec_heads)
+            check_update("mem_update", options.pop("mem_update"), RULES, MemoryRule)
+            check_model(options)
         swapped = position_buckets == "reference"
         self.dim = dim
         self.num_memory_slots = num_memory_slots
         self.dropout = dropout
         with checked():
-            layers = Encoder(
+            encoder = Encoder(
                 dim,
                 enc_depth,
                 heads=enc_heads,
@@ -134,23 +105,23 @@ class Memformer(nn.Module):
                 num_tokens=enc_num_tokens,
                 max_seq_len=enc_max_seq_len,
                 dim=dim,
-                layer_blocks=layers,
+                layer_blocks=encoder,
                 return_logits=False,
             )
-            self.decoder = None
+            self.decoder: AutoregressiveWrapper | None = None
             if not encoder_only:
-                layers = Decoder(
+                decoder = Decoder(
                     dim,
-                    dec_depth,
+                    cast(int, dec_depth),  # the door lets no None through
                     heads=dec_heads,
                     dropout=dropout,
                     bidirectional_buckets=swapped,
                 )
                 net = TransformerWrapper(
-                    num_tokens=dec_num_tokens,
-                    max_seq_len=dec_max_seq_len,
+                    num_tokens=cast(int, dec_num_tokens),
+                    max_seq_len=cast(int, dec_max_seq_len),
                     dim=dim,
-                    layer_blocks=layers,
+                    layer_blocks=decoder,
                 )
                 self.decoder = AutoregressiveWrapper(net)
             self.memory_slots = nn.Parameter(torch.randn(num_memory_slots, dim))
@@ -171,7 +142,7 @@ class Memformer(nn.Module):
         norm 1 (the 2022 paper).
         """
         if unchecked():
-            check_integers(1, batch_size=batch_size)
+            check_options(batch_size=batch_size)
         return self.memory_writer.rule.start(self.memory_slots).repeat(batch_size, 1, 1)
 
     def forward(
@@ -199,15 +170,14 @@ class Memformer(nn.Module):
             ValueError: a batch of another size than that of `src`; a target, but no decoder.
         """
         if unchecked():
-            self.check_source(src, src_mask, longest=self.encoder.max_seq_len)
-            self.check_memory(mems, batch=src.shape[0])
-            self.check_target(tgt, tgt_mask, batch=src.shape[0])
+            check_source(self, src, src_mask, mems, longest=self.encoder.max_seq_len)
+            check_target_of(self, tgt, tgt_mask, batch=src.shape[0])
         with checked():
             if mems is None:
                 mems = self.get_initial_mem(src.shape[0])
             enc_out = self.encoder(src, context=mems, src_mask=src_mask)
             loss = None
-            if tgt is not None:
+            if tgt is not None and self.decoder is not None:
                 loss = self.decoder(tgt, context=enc_out, tgt_mask=tgt_mask, src_mask=src_mask)
             after = self.memory_writer(mems, enc_out, src_mask, self.memory_slots)
         return Results(enc_out, after, loss)
@@ -233,14 +203,12 @@ class Memformer(nn.Module):
         Raises:
             ValueError: no decoder.
         """
-        net = self._need_decoder("logits").net
+        decoder = need_decoder(self, "logits")
         if unchecked():
-            check_tokens("tgt", tgt, num_tokens=net.num_tokens, max_seq_len=net.max_seq_len)
-            check_mask("tgt_mask", tgt_mask, tuple(tgt.shape))
-            check_features("enc_out", enc_out, (len(tgt), None, self.dim), like=self.memory_slots)
-            check_mask("src_mask", src_mask, tuple(enc_out.shape[:2]))
+            check_logits(self, tgt, enc_out, src_mask, tgt_mask)
         with checked():
-            return net(tgt, context=enc_out, tgt_mask=tgt_mask, src_mask=src_mask)
+            masks = {"tgt_mask": tgt_mask, "src_mask": src_mask}
+            return decoder.net(tgt, context=enc_out, **masks)
 
     def generate(
         self,
@@ -262,9 +230,8 @@ class Memformer(nn.Module):
         Arguments, result and errors are those of `AutoregressiveWrapper.generate`; `context` is
         (b, n, d), usually `Results.enc_out`.
         """
-        decoder = self._need_decoder("generate")
-        if unchecked():
-            check_tensor("context", context)  # the decoder alone could do without
+        decoder = need_decoder(self, "generate")
+        check_tensor("context", context)  # the decoder alone could do without
         return decoder.generate(
             start_tokens,
             seq_len,
@@ -278,37 +245,3 @@ class Memformer(nn.Module):
             generator=generator,
             use_cache=use_cache,
         )
-
-    def check_source(self, src: Tensor, src_mask: Tensor | None, *, longest: int | None) -> None:
-        """Raise unless `src` holds source tokens, at most `longest` a row, and its mask fits it."""
-        check_tokens("src", src, num_tokens=self.encoder.num_tokens, max_seq_len=longest)
-        check_mask("src_mask", src_mask, tuple(src.shape))
-
-    def check_memory(self, mems: Tensor | None, *, batch: int) -> None:
-        """Raise unless `mems` is None or a memory of this model for so many rows."""
-        if mems is not None:
-            expected = (batch, self.num_memory_slots, self.dim)
-            check_features("mems", mems, expected, like=self.memory_slots)
-
-    def check_target(self, tgt: Tensor | None, tgt_mask: Tensor | None, *, batch: int) -> None:
-        """Raise where a target or its mask does not fit source or model."""
-        if tgt is None:
-            if tgt_mask is not None:
-                raise ValueError("tgt_mask: expected None, since there is no tgt to mask")
-        elif self.decoder is None:
-            raise ValueError("tgt: expected None, since encoder_only=True leaves out the decoder")
-        else:
-            sizes = {"num_tokens": self.decoder.net.num_tokens, "batch": batch}
-            check_target(tgt, tgt_mask, max_seq_len=self.decoder.max_seq_len, **sizes)
-
-    def _need_decoder(self, method: str) -> AutoregressiveWrapper:
-        if self.decoder is None:
-            raise ValueError(f"{method}: this model has no decoder (encoder_only=True)")
-        return self.decoder
-
-
-def _warn_unused(options: dict[str, int | None]) -> None:
-    """Say which options of a decoder were given though there will be none."""
-    unused = [name for name, value in options.items() if value is not None]
-    if unused:
-        warnings.warn(f"encoder_only=True leaves {', '.join(unused)} unused", stacklevel=3)

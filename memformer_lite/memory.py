@@ -1,24 +1,12 @@
 """Writing the memory after each segment: slot attention, then a rule (chapter 05)."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memformer_lite.attention import FeedForward, PreNorm, Residual
-from memformer_lite.validation import (
-    check_choice,
-    check_features,
-    check_flag,
-    check_heads,
-    check_integers,
-    check_mask,
-    check_rule,
-    check_temperature,
-    checked,
-    unchecked,
-)
+from memformer_lite.doors import check_page, check_rule, check_update
+from memformer_lite.validation import check_options, checked, unchecked
 
 
 class SlotAttention(nn.Module):
@@ -44,9 +32,7 @@ class SlotAttention(nn.Module):
     ):
         super().__init__()
         if unchecked():
-            check_heads(dim, heads=heads)
-            check_temperature("temperature", temperature)
-            check_flag("raw_self", raw_self)
+            check_options(dim=dim, heads=heads, temperature=temperature, raw_self=raw_self)
         self.dim = dim
         self.heads = heads
         self.raw_self = raw_self
@@ -70,7 +56,7 @@ class SlotAttention(nn.Module):
             The new content of each slot, and the weights: column 0 the slot itself, then tokens.
         """
         if unchecked():
-            self.check_inputs(mems, enc_out, src_mask)
+            check_page(self, mems, enc_out, src_mask)
         slot_keys, slot_values = self.to_kv(mems).chunk(2, dim=-1)
         token_keys, token_values = self.to_kv(enc_out).chunk(2, dim=-1)
         if self.raw_self:
@@ -89,13 +75,6 @@ class SlotAttention(nn.Module):
         written = weights[..., :1] * slot_values + weights[..., 1:] @ token_values
         written = written.transpose(1, 2).flatten(2)  # (b, k, d)
         return (written if self.raw_self else self.to_out(written)), weights
-
-    def check_inputs(self, mems: Tensor, enc_out: Tensor, src_mask: Tensor | None) -> None:
-        """Raise where memory, encoder output and mask do not fit each other or the weights."""
-        weight = self.to_q.weight
-        check_features("mems", mems, (None, None, self.dim), like=weight)
-        check_features("enc_out", enc_out, (mems.shape[0], None, self.dim), like=weight)
-        check_mask("src_mask", src_mask, tuple(enc_out.shape[:2]))
 
 
 class MemoryRule(nn.Module):
@@ -207,13 +186,7 @@ class BMN(MemoryRule):
         return F.normalize(written if slots is None else written + slots, dim=-1), None
 
 
-RULES: dict[str, Callable[..., MemoryRule]] = {"gru": GRUGate, "bmn": BMN}
-
-
-def check_update(name: str, update: str | MemoryRule) -> None:
-    """Raise unless `update` names a rule or is one."""
-    if not isinstance(update, MemoryRule):
-        check_choice(name, update, RULES, otherwise=" or a MemoryRule")
+RULES: dict[str, type[GRUGate | BMN]] = {"gru": GRUGate, "bmn": BMN}
 
 
 class MemoryWriter(nn.Module):
@@ -252,21 +225,20 @@ class MemoryWriter(nn.Module):
     ):
         super().__init__()
         if unchecked():
-            check_heads(dim, heads=heads)
-            check_integers(1, num_updates=num_updates)
-            check_update("update", update)
-            check_temperature("temperature", temperature)
-            check_flag("feed_forward", feed_forward)
+            sizes = {"dim": dim, "heads": heads, "num_updates": num_updates}
+            check_options(**sizes, temperature=temperature, feed_forward=feed_forward)
+            check_update("update", update, RULES, MemoryRule)
         self.dim = dim
         self.num_updates = num_updates
         with checked():
             # The rule's weights are drawn after those of the attention.
-            own = update if isinstance(update, MemoryRule) else None
-            raw_slot = (own or RULES[update]).raw_slot
-            self.attention = SlotAttention(
-                dim, heads=heads, temperature=temperature, raw_self=raw_slot
+            raw = (update if isinstance(update, MemoryRule) else RULES[update]).raw_slot
+            self.attention = SlotAttention(dim, heads=heads, temperature=temperature, raw_self=raw)
+            self.rule = (
+                update
+                if isinstance(update, MemoryRule)
+                else RULES[update](dim, feed_forward=feed_forward)
             )
-            self.rule = own or RULES[update](dim, feed_forward=feed_forward)
 
     def forward(
         self,
@@ -291,9 +263,7 @@ class MemoryWriter(nn.Module):
             TypeError, ValueError: a rule of your own returns something else than it must.
         """
         if unchecked():
-            self.attention.check_inputs(mems, enc_out, src_mask)
-            if slots is not None:
-                check_features("slots", slots, tuple(mems.shape[1:]), like=mems)
+            check_page(self.attention, mems, enc_out, src_mask, slots)
         new = mems
         for _ in range(self.num_updates):
             with checked():

@@ -1,20 +1,21 @@
 """Learning through many segments, holding the graph of one: memory replay (chapter 08)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from memformer_lite.memformer import Memformer
-from memformer_lite.validation import (
-    check_integer,
+from memformer_lite.doors import (
     check_one_each,
     check_recurrence,
+    check_source,
     check_step,
-    checked,
-    unchecked,
+    check_target_of,
+    need_decoder,
 )
+from memformer_lite.memformer import Memformer
+from memformer_lite.validation import check_options, checked, unchecked
 
 State = Tensor | tuple[Tensor, ...]  # what is carried: a memory, or several tensors
 Step = Callable[[object, State], tuple[Tensor | None, State]]
@@ -59,7 +60,7 @@ def bptt_backward(
     segments = list(segments)
     check_recurrence(segments, mems)
     if detach_every is not None:
-        check_integer("detach_every", detach_every, at_least=1)
+        check_options(detach_every=detach_every)
     size = detach_every or len(segments)
     losses, roots = [], 0
     for first in range(0, len(segments), size):
@@ -163,21 +164,21 @@ def memory_replay_backprop(
         returns nothing.
     """
     longest = model.encoder.max_seq_len
+    decoder = need_decoder(model, "model", "; replay_backward takes a step with your own loss")
     if unchecked():
-        _check_decoder(model)
-        model.check_source(src, src_mask, longest=None)
-        model.check_memory(mems, batch=src.shape[0])
+        check_source(model, src, src_mask, mems, longest=None)
     sources = src.split(longest, dim=1)
     count = len(sources)
-    source_masks = [None] * count if src_mask is None else src_mask.split(longest, dim=1)
+    nothing: list[Tensor | None] = [None] * count
+    source_masks = nothing if src_mask is None else list(src_mask.split(longest, dim=1))
     targets, target_masks = _one_each(tgt, tgt_mask, count)
     for target, target_mask in zip(targets, target_masks, strict=True):
-        model.check_target(target, target_mask, batch=src.shape[0])  # before any gradient
+        check_target_of(model, target, target_mask, batch=src.shape[0])  # before any gradient
 
     # A part may be in training mode where the model is not.
-    draws = model.dropout > 0 and any(m.training for m in model.decoder.modules())
+    draws = model.dropout > 0 and any(m.training for m in decoder.modules())
 
-    def step(segment: tuple, mems: Tensor) -> tuple[Tensor | None, Tensor]:
+    def step(segment: Any, mems: Any) -> tuple[Tensor | None, Tensor]:
         src, src_mask, tgt, tgt_mask = segment
         if not (torch.is_grad_enabled() or draws):
             tgt = tgt_mask = None  # the rollout needs the memory only
@@ -263,31 +264,19 @@ def _sum(losses: list[Tensor | None], roots: int) -> Tensor:
     return torch.stack([loss.detach() for loss in losses if loss is not None]).sum()
 
 
-def _check_decoder(model: Memformer) -> None:
-    if model.decoder is None:
-        raise ValueError(
-            "model: encoder_only=True has no decoder and so no loss; call replay_backward with a "
-            "step that computes your own loss"
-        )
-
-
 def _one_each(
     tgt: Tensor | Sequence[Tensor | None],
     tgt_mask: Tensor | Sequence[Tensor | None] | None,
     count: int,
 ) -> tuple[list, list]:
     """Return one target and one mask a segment, most of them None; a tensor is for the last."""
-    if isinstance(tgt_mask, Tensor) and not isinstance(tgt, Tensor):
-        raise TypeError("tgt_mask: expected a list as tgt is one, got a tensor")
-    entries = []
-    for name, value in {"tgt": tgt, "tgt_mask": tgt_mask}.items():
-        if value is None and name == "tgt_mask":
-            value = [None] * count
-        check_one_each(name, value, count)
-        entries.append([None] * (count - 1) + [value] if isinstance(value, Tensor) else list(value))
-    if all(target is None for target in entries[0]):
-        raise ValueError("tgt: expected a target for at least one segment, got none")
-    return entries[0], entries[1]
+    check_one_each(tgt, tgt_mask, count)
+    entries = (tgt, [None] * count if tgt_mask is None else tgt_mask)
+    targets, masks = (
+        [None] * (count - 1) + [entry] if isinstance(entry, Tensor) else list(entry)
+        for entry in entries
+    )
+    return targets, masks
 
 
 def _tensors(state: State) -> tuple:

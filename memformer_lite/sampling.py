@@ -3,36 +3,8 @@
 import torch
 from torch import Tensor
 
-from memformer_lite.validation import (
-    check_features,
-    check_integer,
-    check_number,
-    checked,
-    unchecked,
-)
-
-
-def check_sampling(
-    vocabulary: int, *, temperature: float, top_k: int | None, top_p: float | None
-) -> None:
-    """Raise where an option of sampling is outside its range; None leaves one out."""
-    huge = torch.finfo(torch.float32).max
-    check_number("temperature", temperature, low=0.0, high=huge, expected="a number, 0 or more")
-    if top_k is not None:
-        _check_top_k(top_k, vocabulary)
-    if top_p is not None:
-        _check_top_p(top_p)
-
-
-def _check_top_k(k: int, vocabulary: int) -> None:
-    check_integer("top_k", k, at_least=1)
-    if k > vocabulary:
-        raise ValueError(f"top_k={k}: expected at most the vocabulary, {vocabulary}")
-
-
-def _check_top_p(p: float) -> None:
-    tiny = torch.finfo(torch.float32).tiny
-    check_number("top_p", p, low=tiny, high=1.0, expected="a probability in (0, 1]")
+from memformer_lite.doors import check_sampling, check_top_k, check_top_p
+from memformer_lite.validation import check_features, checked, unchecked
 
 
 def top_k(logits: Tensor, k: int) -> Tensor:
@@ -47,7 +19,7 @@ def top_k(logits: Tensor, k: int) -> Tensor:
     """
     if unchecked():
         check_features("logits", logits, (None, None))
-        _check_top_k(k, logits.shape[-1])
+        check_top_k(k, logits.shape[-1])
     values, indices = logits.topk(k, dim=-1)
     return torch.full_like(logits, float("-inf")).scatter(-1, indices, values)
 
@@ -64,7 +36,7 @@ def top_p(logits: Tensor, p: float) -> Tensor:
     """
     if unchecked():
         check_features("logits", logits, (None, None))
-        _check_top_p(p)
+        check_top_p(p)
     if p == 1:
         return logits.clone()  # a sum of rounded probabilities may reach 1 too early
     ordered, indices = logits.sort(dim=-1, descending=True)

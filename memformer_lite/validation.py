@@ -6,9 +6,10 @@ and checks; around the calls of its own parts it says `with checked():`, and the
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,26 +64,12 @@ def check_integer(name: str, value: int, *, at_least: int) -> None:
     check_integers(at_least, **{name: value})
 
 
-def check_heads(dim: int, **heads: int) -> None:
-    """Raise unless the width `dim` can be split evenly over each number of heads."""
-    check_integers(1, dim=dim, **heads)
-    for name, value in heads.items():
-        if dim % value:
-            raise ValueError(f"dim={dim} cannot be split over {name}={value}: expected a multiple")
-
-
 def check_number(name: str, value: float, *, low: float, high: float, expected: str) -> None:
     """Raise unless `value` is a number with `low <= value <= high`; nan is refused."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r}: expected {expected}, got {type(value).__name__}")
     if not low <= value <= high:
         raise ValueError(f"{name}={value}: expected {expected}")
-
-
-def check_dropout(dropout: float) -> None:
-    """Raise unless `dropout` is a probability below 1."""
-    below_one = math.nextafter(1.0, 0.0)
-    check_number("dropout", dropout, low=0.0, high=below_one, expected="a probability in [0, 1)")
 
 
 def check_temperature(name: str, value: float) -> None:
@@ -105,21 +92,44 @@ def check_choice(name: str, value: object, choices: Iterable, otherwise: str = "
         )
 
 
-def check_buckets(bidirectional: bool, num_buckets: int, max_distance: int) -> None:
-    """Raise where the buckets cannot hold both an exact and a logarithmic range."""
-    check_flag("bidirectional", bidirectional)
-    check_integer("num_buckets", num_buckets, at_least=4 if bidirectional else 2)
-    check_integer("max_distance", max_distance, at_least=1)
-    if bidirectional and num_buckets % 2:
-        raise ValueError(
-            f"num_buckets={num_buckets}: expected an even number, half for each direction"
-        )
-    max_exact = num_buckets // 4 if bidirectional else num_buckets // 2
-    if max_distance <= max_exact:
-        raise ValueError(
-            f"max_distance={max_distance}: expected more than {max_exact}, "
-            f"the distances that num_buckets={num_buckets} keeps exact"
-        )
+# What each option of the package may be, by its name.
+_COUNTS = (
+    *("dim", "depth", "heads", "mult", "max_distance", "num_tokens", "max_seq_len", "max_length"),
+    *("num_updates", "num_memory_slots", "num_mem_updates", "mem_update_attn_heads"),
+    *("enc_num_tokens", "enc_max_seq_len", "enc_depth", "enc_heads"),
+    *("dec_num_tokens", "dec_max_seq_len", "dec_depth", "dec_heads"),
+    *("batch_size", "seq_len", "q_len", "k_len", "detach_every"),
+)
+_FLAGS = (
+    *("causal", "raw_self", "feed_forward", "mem_feed_forward", "encoder_only", "return_logits"),
+    *("bidirectional", "bidirectional_buckets", "use_cache"),
+)
+
+
+def check_options(**options: Any) -> None:
+    """Raise unless each option is what its name stands for; heads must divide a `dim` beside them.
+
+    Raises:
+        TypeError: an option of another type.
+        ValueError: an option outside its range.
+    """
+    check_integers(1, **{name: value for name, value in options.items() if name in _COUNTS})
+    for name, value in options.items():
+        if name in _FLAGS:
+            check_flag(name, value)
+        elif name.endswith("temperature"):
+            check_temperature(name, value)
+        elif name == "dropout":
+            below_one = math.nextafter(1.0, 0.0)
+            check_number(name, value, low=0.0, high=below_one, expected="a probability in [0, 1)")
+        elif name == "position_buckets":
+            check_choice(name, value, ("t5", "reference"))
+        elif name not in _COUNTS:
+            raise KeyError(name)
+    for name, heads in options.items():
+        dim = options.get("dim", heads)
+        if name.endswith("heads") and dim % heads:
+            raise ValueError(f"dim={dim} cannot be split over {name}={heads}: expected a multiple")
 
 
 # Tensors.
@@ -129,13 +139,6 @@ def check_tensor(name: str, value: Tensor) -> None:
     """Raise unless `value` is a tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
-
-
-def check_integral(name: str, value: Tensor) -> None:
-    """Raise unless `value` is a tensor of integers, of any width."""
-    dtype = value.dtype if isinstance(value, Tensor) else None
-    if dtype is None or dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
-        raise TypeError(f"{name}: expected an integer tensor, got {dtype or type(value).__name__}")
 
 
 def check_features(
@@ -148,8 +151,8 @@ def check_features(
     check_tensor(name, value)
     if not value.is_floating_point():
         raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
-    differs = like is not None and value.dtype != like.dtype
-    if differs and not torch.is_autocast_enabled(value.device.type):
+    mixes = torch.is_autocast_enabled(value.device.type)
+    if like is not None and value.dtype != like.dtype and not mixes:
         raise TypeError(f"{name}: expected {like.dtype} as in the weights, got {value.dtype}")
     fits = value.ndim == len(shape) and all(
         want is None or want == size for want, size in zip(shape, value.shape, strict=True)
@@ -170,38 +173,6 @@ def check_mask(name: str, mask: Tensor | None, shape: tuple[int, ...]) -> None:
         raise TypeError(f"{name}: expected torch.bool (True = may look), got {mask.dtype}")
     if tuple(mask.shape) != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {tuple(mask.shape)}")
-
-
-def check_masks(**masks: tuple[Tensor | None, tuple[int, ...]]) -> None:
-    """Raise unless each mask is None or a bool tensor of its shape."""
-    for name, (mask, shape) in masks.items():
-        check_mask(name, mask, shape)
-
-
-def check_context(
-    context: Tensor | None,
-    mask: Tensor | None = None,
-    *,
-    batch: int,
-    dim: int,
-    like: Tensor,
-    name: str = "src_mask",
-) -> None:
-    """Raise unless `context` is None or (batch, any, dim), and its mask, called `name`, fits it."""
-    if context is not None:
-        check_features("context", context, (batch, None, dim), like=like)
-        check_mask(name, mask, tuple(context.shape[:2]))
-    elif mask is not None:
-        raise ValueError(f"{name}: expected None, since there is no context to mask")
-
-
-def check_bias(pos_bias: Tensor | None, shape: tuple[int, int, int, int], like: Tensor) -> None:
-    """Raise unless `pos_bias` is None or (1 or b, 1 or h, i, j) for `shape` (b, h, i, j)."""
-    if pos_bias is None:
-        return
-    check_features("pos_bias", pos_bias, (None, None, *shape[2:]), like=like)
-    if pos_bias.shape[0] not in (1, shape[0]) or pos_bias.shape[1] not in (1, shape[1]):
-        raise ValueError(f"pos_bias: expected 1 or {shape[:2]} first, got {tuple(pos_bias.shape)}")
 
 
 def check_tokens(
@@ -239,81 +210,3 @@ def check_tokens(
     if low < 0 or high >= num_tokens:
         wrong = low if low < 0 else high
         raise ValueError(f"{name}: expected token ids from 0 to {num_tokens - 1}, got {wrong}")
-
-
-def check_token(name: str, token: int, vocabulary: int) -> None:
-    """Raise unless `token` is a token id below `vocabulary`."""
-    check_integer(name, token, at_least=0)
-    if token >= vocabulary:
-        raise ValueError(f"{name}={token}: expected a token id below {vocabulary}")
-
-
-def check_target(
-    tgt: Tensor,
-    tgt_mask: Tensor | None,
-    *,
-    num_tokens: int,
-    max_seq_len: int,
-    batch: int | None = None,
-) -> None:
-    """Raise unless `tgt` is a target that a decoder can learn from, and `tgt_mask` fits it."""
-    check_tokens(
-        "tgt", tgt, num_tokens=num_tokens, max_seq_len=max_seq_len, at_least=2, batch=batch
-    )
-    check_mask("tgt_mask", tgt_mask, tuple(tgt.shape))
-
-
-def check_rule(rule: object, result: object, shape: tuple[int, ...]) -> None:
-    """Raise unless `result` is what a memory rule must return: (new, gate or None) of `shape`."""
-    name = type(rule).__name__
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"{name}: expected (new, gate or None), got {type(result).__name__}")
-    for part, value in zip(("new", "gate"), result, strict=True):
-        if part == "gate" and value is None:
-            continue
-        check_features(f"{part} of {name}", value, tuple(shape))
-
-
-# Recurrent steps. A state is a tensor or a tuple of tensors.
-
-
-def check_recurrence(segments: Sequence, mems: object) -> None:
-    """Raise unless there are segments, `mems` is a state, and gradients are switched on."""
-    if not segments:
-        raise ValueError("segments: expected at least one, got none")
-    if not _is_state(mems):
-        kind = type(mems).__name__
-        raise TypeError(f"mems: expected a tensor, or a tuple of tensors, got {kind}")
-    if not torch.is_grad_enabled():
-        raise RuntimeError("gradients are switched off here (torch.no_grad or inference_mode)")
-    if any(tensor.is_inference() for tensor in (mems if isinstance(mems, tuple) else (mems,))):
-        raise ValueError("mems: made in torch.inference_mode, no gradient can use it; clone it")
-
-
-def check_step(result: object) -> None:
-    """Raise unless `result` is what a step must return: a scalar loss or None, and a state."""
-    if not isinstance(result, tuple) or len(result) != 2:
-        count = len(result) if isinstance(result, tuple) else type(result).__name__
-        raise TypeError(f"step: expected to return (loss, state), got {count}")
-    loss, state = result
-    if loss is not None and not isinstance(loss, Tensor):
-        raise TypeError(f"step: expected a tensor or None as loss, got {type(loss).__name__}")
-    if loss is not None and loss.ndim:
-        raise ValueError(f"step: expected a scalar loss, got shape {tuple(loss.shape)}")
-    if not _is_state(state):
-        raise TypeError("step: expected a tensor, or a tuple of tensors, as state")
-
-
-def check_one_each(name: str, value: object, count: int) -> None:
-    """Raise unless `value` is a tensor, for the last segment, or a list with `count` entries."""
-    if isinstance(value, Tensor):
-        return
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{name}: expected a tensor or a list, got {type(value).__name__}")
-    if len(value) != count:
-        raise ValueError(f"{name}: expected {count} entries, one a segment, got {len(value)}")
-
-
-def _is_state(value: object) -> bool:
-    tensors = value if isinstance(value, tuple) else (value,)
-    return all(isinstance(tensor, Tensor) for tensor in tensors)

@@ -78,9 +78,9 @@ def test_a_faulty_chapter_is_noticed(run_alone, code, says):
 
 
 WIDGETS = """
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Run
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.learning.train import Run
 from memformer_lite.widgets import AttentionExplorer, BucketExplorer, MemoryExplorer
 
 run = Run(Recipe(stages=(Stage(Cards(), steps=2, segments=(2, 2)),), dim=16, slots=3), seed=1)

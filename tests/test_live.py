@@ -14,9 +14,9 @@ STORY = ["A3", "–", "B1 C4", "A?"]
 TRAIN = f"""
 import torch
 from memformer_lite import record
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Run
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.learning.train import Run
 from memformer_lite.widgets import (
     AttentionExplorer, BucketExplorer, MemoryExplorer, MemoryTimeLapse, ReplayStage
 )
@@ -50,11 +50,11 @@ MOVED_BY_ARROWS = (
 
 
 @pytest.fixture(scope="module", params=["jupyterlab", "ipywidgets7"])
-def live(request, tmp_path_factory):
+def live(request, chromium, tmp_path_factory):
     front, python = LAB, sys.executable
     if request.param == "ipywidgets7":
         front, python = CLASSIC, colab_environment() / "bin" / "python"
-    with running(front, python, tmp_path_factory.mktemp("live"), CELLS) as live:
+    with running(chromium, front, python, tmp_path_factory.mktemp("live"), CELLS) as live:
         for place in range(1, len(CELLS)):
             live.widget(place).and_(live.tab.locator("[data-mfl-state=ready]")).wait_for()
         yield live
@@ -166,7 +166,7 @@ def test_letters_typed_in_a_widget_are_no_commands_of_the_notebook(live):
 
 NUMBERS = f"""
 import json, torch
-from memformer_lite.train import load_learner
+from memformer_lite.learning.checkpoint import load_learner
 
 @torch.no_grad()
 def told(learner):

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from memformer_lite.bucketing import relative_position_bucket
 from memformer_lite.figures import BOXES, INK, KEPT, NEUTRAL, WRITTEN, Picture, canvas, picture
-from memformer_lite.record import record
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Learner, load_learner
+from memformer_lite.inside.record import record
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.tasks import Cards
 from memformer_lite.validation import check_choice
 from memformer_lite.widgets.base import Widget
 

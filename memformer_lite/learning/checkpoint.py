@@ -5,16 +5,24 @@ A file is written beside its place and then moved there, so that the last good o
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
 from torch import Tensor
+
+from memformer_lite.extras import extra
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import Recipe, from_plain, to_plain
+
+with extra("train"):
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save
 
 ENTRY = "memformer_lite"  # of the file's metadata
 FORMAT = "memformer_lite checkpoint 1"
+MODELS = Path(__file__).parents[1] / "models"  # trained models that ship with the package
 
 
 def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], notes: dict) -> None:
@@ -86,3 +94,49 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     if found != FORMAT:
         raise ValueError(f"{path}: expected format {FORMAT!r}, got {found!r}")
     return tensors, notes
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
+
+
+def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def save_learner(learner: Learner, path: str | Path, notes: dict) -> None:
+    """Write a trained learner alone, in half precision: it can be used, not trained on.
+
+    Args:
+        learner: what to write.
+        path: where to; a file that was there stays whole until the new one is.
+        notes: more plain data to keep beside the weights and the recipe.
+    """
+    halves = {name: value.half() for name, value in learner.state_dict().items()}
+    tensors = prefixed("learner.", halves)
+    write_checkpoint(path, tensors, {"recipe": to_plain(learner.recipe), **notes})
+
+
+def load_learner(
+    path: str | Path = MODELS / "stories.safetensors",
+    *,
+    build: Callable[[Recipe], Learner] = Learner,
+) -> Learner:
+    """Return a trained learner from a checkpoint, in float32 and evaluation mode.
+
+    Args:
+        path: what `save_learner` or `Run.save` wrote; by default the model that ships.
+        build: as the learner was built from its recipe.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint of this package. Nothing in a file is executed.
+    """
+    tensors, notes = read_checkpoint(path)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            learner = build(from_plain(notes["recipe"]))
+        learner.load_state_dict(below("learner.", tensors))
+    except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+        raise ValueError(f"{path}: expected a trained learner, got: {fault}") from fault
+    return learner.eval()

@@ -3,13 +3,12 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from memformer_lite.tasks import Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning.tasks import TASKS, Cards, Digits, Parity, Rows, Task, Text
 from memformer_lite.validation import check_choice, check_flag, check_integer, check_number
-
-Task = Cards | Parity | Digits | Rows | Text
 
 
 @dataclass(frozen=True)
@@ -143,22 +142,13 @@ def _check_stages(stages: tuple[Stage, ...]) -> None:
         raise TypeError(f"stages={stages!r}: expected a tuple of Stage")
     if not stages:
         raise ValueError("stages=(): expected at least one")
-    if len({_tokens(stage.task) for stage in stages}) > 1:
+    if len({stage.task.meaning for stage in stages}) > 1:
         raise ValueError("stages: expected tasks in which every token means the same")
-
-
-def _tokens(task: Task) -> tuple:
-    """Return what fixes the meaning of a task's tokens and the sizes of a model for it."""
-    boxes = (task.keys, task.values, task.noise) if isinstance(task, Cards) else ()
-    return (type(task), task.max_seq_len, *boxes)
 
 
 def _check_positive(name: str, value: float) -> None:
     tiny, huge = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
     check_number(name, value, low=tiny, high=huge, expected="a finite number above 0")
-
-
-TASKS = {task.__name__: task for task in (Cards, Parity, Digits, Rows, Text)}
 
 
 def to_plain(recipe: Recipe) -> dict:
@@ -179,7 +169,7 @@ def from_plain(plain: dict) -> Recipe:
     for entry in plain["stages"]:
         if not isinstance(entry["task"], dict):
             raise TypeError(f"task={entry['task']!r}: expected an object with a name")
-        options = {
+        options: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry["task"].items()
         }

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class RecordedSegment:
             encoder layer and head; before dropout. Rows of padding are read too.
         write: weights of the writing, (u, b, h, k, 1 + n), u the number of updates: of each slot
             for itself (column 0) and the tokens.
-        gate: the GRU's update gate, (u, b, k, d), 1 keeps; None where no `GRUCell` decides.
+        gate: the rule's gate, (u, b, k, d), 1 keeps; None for a rule without one.
     """
 
     src: Tensor
@@ -56,9 +57,15 @@ class RecordedSegment:
         """Distance that each slot moved, (b, k)."""
         return (self.after - self.before).norm(dim=-1)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensors take, in bytes."""
+        values = (getattr(self, entry.name) for entry in fields(self))
+        return sum(value.nbytes for value in values if value is not None)
+
 
 @dataclass(repr=False, eq=False)
-class Trace(Sequence):
+class Trace(Sequence[RecordedSegment]):
     """Recorded segments in the order in which they were computed; `trace[0]` is the first.
 
     Attributes:
@@ -71,6 +78,12 @@ class Trace(Sequence):
 
     def __len__(self) -> int:
         return len(self.segments)
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedSegment: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Trace": ...
 
     def __getitem__(self, index: int | slice) -> "RecordedSegment | Trace":
         if isinstance(index, slice):
@@ -146,7 +159,7 @@ class Trace(Sequence):
 
 
 def _to_plain(index: int, segment: RecordedSegment) -> dict:
-    plain = {"dtype": str(segment.before.dtype).removeprefix("torch.")}
+    plain: dict[str, Any] = {"dtype": str(segment.before.dtype).removeprefix("torch.")}
     for name in (entry.name for entry in fields(segment)):
         value = getattr(segment, name)
         if value is not None and not value.isfinite().all():
@@ -163,7 +176,7 @@ def _from_plain(index: int, plain: dict) -> RecordedSegment:
         if plain["dtype"] not in ("float32", "float64"):
             raise ValueError(f"dtype={plain['dtype']!r}: expected 'float32' or 'float64'")
         dtype = {name: getattr(torch, plain["dtype"]) for name in names[2:]}  # src has its own
-        values = {
+        values: dict[str, Any] = {
             name: None if plain[name] is None else torch.tensor(plain[name], dtype=dtype.get(name))
             for name in names
         }

@@ -7,13 +7,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from memformer_lite.inside.trace import RecordedSegment, Trace
 from memformer_lite.memformer import Memformer
-from memformer_lite.trace import RecordedSegment, Trace
 from memformer_lite.validation import check_number
 
 MIB = 2**20
@@ -70,7 +70,9 @@ class _Recorder:
 
     def __init__(self, model: Memformer, max_mib: float):
         self.model, self.max_mib, self.used = model, max_mib, 0
+        self.layers: Any = model.encoder.layer_blocks.layers
         self.trace = Trace()
+        self.gated = True  # until the rule gives none
         self.inside = False  # a call of the model is running
         self.pieces: dict | None = None  # of the segment that is being recorded
         self.rollout: list[RecordedSegment] = []  # without gradients, and not yet replayed
@@ -85,11 +87,10 @@ class _Recorder:
         yield self.model.register_forward_pre_hook(self.enter)
         yield self.model.register_forward_hook(self.leave, always_call=True)
         yield encoder.register_forward_pre_hook(self.start, with_kwargs=True)
-        for _, read, _ in encoder.layer_blocks.layers:
-            yield read.fn.fn.register_forward_hook(self.read, with_kwargs=True)
+        for layer in self.layers:
+            yield layer.read.register_forward_hook(self.read, with_kwargs=True)
         yield writer.attention.register_forward_hook(self.write)
-        if isinstance(writer.gru, nn.GRUCell):  # not where something else was put in its place
-            yield writer.gru.register_forward_hook(self.gate)
+        yield writer.rule.register_forward_hook(self.keep)
         yield writer.register_forward_hook(self.finish)
 
     def enter(self, model: nn.Module, args: tuple) -> None:
@@ -117,10 +118,9 @@ class _Recorder:
                 stacklevel=2,
             )
             return
-        self.used += size
         self.pieces = pieces | {"read": [], "write": [], "gate": []}
 
-    def read(self, attention: nn.Module, args: tuple, inputs: dict, out: Tensor) -> None:
+    def read(self, attention: Any, args: tuple, inputs: dict, out: Tensor) -> None:
         if self.pieces is None:
             return
         with torch.no_grad():
@@ -133,34 +133,30 @@ class _Recorder:
         if self.pieces is not None:
             self.pieces["write"].append(_copy(out[1]))
 
-    def gate(self, gru: nn.GRUCell, args: tuple, out: Tensor) -> None:
-        if self.pieces is None:
-            return
-        with torch.no_grad():  # torch stores reset, update and new in this order
-            written, mems = args
-            _, wanted, _ = F.linear(written, gru.weight_ih, gru.bias_ih).chunk(3, dim=-1)
-            _, kept, _ = F.linear(mems, gru.weight_hh, gru.bias_hh).chunk(3, dim=-1)
-            self.pieces["gate"].append(_copy((wanted + kept).sigmoid()))
+    def keep(self, rule: nn.Module, args: tuple, result: tuple) -> None:
+        if self.pieces is not None:
+            self.pieces["gate"].append(result)  # the writer has not checked it yet
 
-    def finish(self, writer: nn.Module, args: tuple, after: Tensor) -> None:
+    def finish(self, writer: Any, args: tuple, after: Tensor) -> None:
         if self.pieces is None:
             return
-        before = self.pieces["before"]
-        gates = [gate.view_as(before) for gate in self.pieces["gate"]]
         stacks = {name: torch.stack(self.pieces[name]) for name in ("read", "write")}
-        gate = torch.stack(gates) if gates else None
+        gates = [gate for _, gate in self.pieces["gate"] if gate is not None]
+        self.gated = len(gates) == writer.num_updates
+        gate = _copy(torch.stack(gates)) if self.gated else None
         segment = RecordedSegment(**self.pieces | stacks | {"after": _copy(after), "gate": gate})
+        self.used += segment.nbytes
         self.trace.segments.append(segment)
         if not torch.is_grad_enabled():
             self.rollout.append(segment)
 
     def bytes(self, b: int, n: int, *, double: bool) -> int:
         """Return what a segment of `b` rows of `n` tokens, with a mask, takes in the trace."""
-        writer, layers = self.model.memory_writer, self.model.encoder.layer_blocks.layers
+        writer = self.model.memory_writer
         k, d = self.model.num_memory_slots, self.model.dim
-        read = len(layers) * layers[0][1].fn.fn.heads * n * k
+        read = sum(layer.read.heads for layer in self.layers) * n * k
         write = writer.num_updates * writer.attention.heads * k * (1 + n)
-        gate = 0 if writer.gru is None else writer.num_updates * k * d
+        gate = writer.num_updates * k * d if self.gated else 0
         return b * ((read + write + gate + 2 * k * d) * (8 if double else 4) + n * (8 + 1))
 
     def is_replay(self, start: dict) -> bool:
