@@ -18,7 +18,13 @@ from memformer_lite.record import record
 from memformer_lite.tasks import Cards
 from memformer_lite.trace import RecordedSegment
 from memformer_lite.train import Learner, load_learner
-from memformer_lite.widgets.memory_explorer import MemoryExplorer, pack, tokens_of_story
+from memformer_lite.widgets.memory_explorer import (
+    KEEPS,
+    RULES,
+    MemoryExplorer,
+    pack,
+    tokens_of_story,
+)
 from tools import browser
 
 CLOSE = 1e-5
@@ -213,7 +219,9 @@ def test_a_half_precision_number_is_taken_as_it_is(page):
         ("slots", None, "expected a whole number above 0 as slots, got null"),
         ("keys", 2.5, "expected a whole number above 0 as keys, got 2.5"),
         ("values", 7, "expected 1152 weights as memformer.encoder.token_emb.weight, got 1280"),
-        ("depth", 2, "expected 32 weights as memformer.encoder.layer_blocks.layers.1.0.fn.norm"),
+        ("depth", 2, "expected 32 weights as memformer.encoder.layer_blocks.layers.1.look_around"),
+        ("rule", "TakeAll", "expected GRUGate or BMN as rule, got TakeAll"),
+        ("rule", "toString", "expected GRUGate or BMN as rule, got toString"),
         ("content", 10**9, "expected 2000000001 buckets of offsets"),
         ("temperature", "x", "expected a model that gives finite numbers"),
         ("heads", 37, "expected a model that gives finite numbers"),
@@ -260,7 +268,7 @@ BAD = [
 
 def test_pages_are_read_as_in_python(page):
     task = Cards()
-    sizes = {"keys": 4, "values": 8, "noise": 4, "content": 3}
+    sizes = {"keys": 4, "values": 8, "noise": 4, "content": 3, "rules": RULES}
     read = """([task, text]) => {
       try {
         const page = M.parsePage(task, text), again = M.parsePage(task, M.wordsOf(task, page));
@@ -282,20 +290,22 @@ def test_pages_are_read_as_in_python(page):
 
 
 FOLLOW = """([net, story, others]) => {
-  const model = M.unpack(net), plain = (pages) => pages.map((words) => ({ words, acts: [] }));
+  const model = M.unpack(net);
+  const plain = (pages) => pages.map((words) => ({ words, actions: [] }));
   const endOf = (i) => M.follow(model, plain(others[i])).at(-1);
-  const memo = new Map(), told = M.follow(model, story, endOf, memo);
-  const again = M.follow(model, story, endOf, memo), size = memo.size;
-  return told.map((page, i) => ({ mems: [...page.mems], asked: page.asked.map((a) => [...a.answer]),
-    held: page.held, truth: page.truth, tokens: page.record.tokens, frozen: page.lasting.frozen,
-    holds: page.holds.map((boxes) => boxes.map(({ key }) => key)), first: page.first,
-    last: page.last, course: page.course.length, same: again[i] === page, size,
-    gate: [...page.record.gate] }));
+  const cache = new Map(), entries = M.follow(model, story, endOf, cache);
+  const again = M.follow(model, story, endOf, cache), size = cache.size;
+  return entries.map((entry, i) => ({
+    mems: [...entry.mems], asked: entry.asked.map(({ answer }) => [...answer]),
+    seen: entry.seen, truth: entry.truth, tokens: entry.segment.tokens,
+    frozen: entry.lasting.frozen, keeps: entry.keeps.map((boxes) => boxes.map(({ key }) => key)),
+    first: entry.first, last: entry.last, along: entry.along.length, same: again[i] === entry, size,
+    gate: [...entry.segment.gate] }));
 }"""
 
 
 def followed(page, learner, story, others=()):
-    story = [{"words": entry[0], "acts": list(entry[1:])} for entry in story]
+    story = [{"words": entry[0], "actions": list(entry[1:])} for entry in story]
     return page.evaluate(FOLLOW, [pack(learner), story, list(others)])
 
 
@@ -312,7 +322,7 @@ def close(told, truth):
     return torch.allclose(torch.tensor(told), truth.flatten(), atol=CLOSE, rtol=0)
 
 
-def test_acts_do_what_they_say(page):
+def test_actions_do_what_they_say(page):
     learner = load_learner()
     before = memory_after(learner, ["A3", "B1"])
     erased = before.clone()
@@ -324,12 +334,12 @@ def test_acts_do_what_they_say(page):
         ({"kind": "swap", "slot": 1, "other": 2}, swapped),
         ({"kind": "exchange", "story": 0}, other),
     ]
-    for act, changed in cases:
-        story = [("A3",), ("B1", act), ("C6",)]
+    for action, changed in cases:
+        story = [("A3",), ("B1", action), ("C6",)]
         told = followed(page, learner, story, [["D7", "C0 B4"]])
-        assert close(told[1]["mems"], changed), act
-        assert close(told[2]["mems"], memory_after(learner, ["C6"], changed)), act
-    assert told[2]["held"] == {"1": 4, "2": 6, "3": 7}, "what the exchanged memory was told"
+        assert close(told[1]["mems"], changed), action
+        assert close(told[2]["mems"], memory_after(learner, ["C6"], changed)), action
+    assert told[2]["seen"] == {"1": 4, "2": 6, "3": 7}, "what the exchanged memory has seen"
     assert told[2]["truth"] == {"0": 3, "1": 1, "2": 6}, "what the pages of this story say"
 
 
@@ -372,11 +382,11 @@ def test_a_story_is_counted_page_by_page_and_never_computed_twice(page):
         (52, 52),
         (53, 53),
     ]
-    assert [entry["course"] for entry in told] == [0, 50, 0, 0]
+    assert [entry["along"] for entry in told] == [0, 50, 0, 0]
     assert all(entry["same"] and entry["size"] == 4 for entry in told)
     assert told[1]["tokens"] == tokens_of_story(learner.recipe.task, ["– × 50"])[0][-1]
     assert close(told[1]["mems"], memory_after(learner, ["A3", "– × 50"]))
-    assert told[3]["held"] == {"0": 5, "1": 1}
+    assert told[3]["seen"] == {"0": 5, "1": 1}
 
 
 @torch.no_grad()
@@ -407,13 +417,13 @@ def test_a_slot_keeps_what_loses_a_quarter_with_it(page):
       const model = M.unpack(net), named = { 0: 1, 1: 1, 2: 1, 3: 1 };
       return memories.map((memory) => {
         const mems = Float64Array.from(memory.flat());
-        const found = M.holds(model, mems, M.askAll(model, mems), named);
+        const found = M.keeps(model, mems, M.askAll(model, mems), named);
         return found.map((boxes) => boxes.map(({ key }) => key));
       });
     }"""
     told = page.evaluate(read, [pack(learner), mems.tolist()])
     for slots, row in zip(told, losses, strict=True):
-        assert slots == [(loss >= 0.25).nonzero().flatten().tolist() for loss in row]
+        assert slots == [(loss >= KEEPS).nonzero().flatten().tolist() for loss in row]
 
 
 def test_what_a_slot_keeps_is_what_dies_with_it(page):
@@ -422,7 +432,7 @@ def test_what_a_slot_keeps_is_what_dies_with_it(page):
     for entry, named in zip(told, [{0}, {0}, {0, 1, 2}, {0, 1, 2}, {0, 1, 2, 3}], strict=True):
         mems = torch.tensor(entry["mems"]).view(1, 4, -1)
         asked = torch.tensor(entry["asked"])
-        for slot, boxes in enumerate(entry["holds"]):
+        for slot, boxes in enumerate(entry["keeps"]):
             without = mems.clone()
             without[:, slot] = 0
             for key in range(4):
@@ -431,7 +441,7 @@ def test_what_a_slot_keeps_is_what_dies_with_it(page):
                     logits, _ = learner.answer(torch.tensor([question]), without)
                 top = asked[key].argmax()
                 loss = asked[key][top] - logits[0].softmax(dim=-1)[top]
-                assert (key in boxes) == (key in named and float(loss) >= 0.25), (slot, key)
+                assert (key in boxes) == (key in named and float(loss) >= KEEPS), (slot, key)
 
 
 def test_code_and_weights_together_stay_small():

@@ -19,6 +19,17 @@ from memformer_lite.widgets.base import Widget
 
 LARGEST = 100_000  # parameters; in the page they take 2.7 characters each
 MOST_BOXES, MOST_SLOTS, MOST_COLUMNS, MOST_PAGES, MOST_REPEATS = 8, 16, 40, 300, 200
+KEEPS = 0.25  # of an answer's probability: a slot whose loss takes as much of it keeps the box
+NOISE_FACTOR, NOISE_SHIFT = 2654435761, 8  # they mix the places of noise pages
+RULES = {  # of stories, for the page
+    "pages": MOST_PAGES,
+    "columns": MOST_COLUMNS,
+    "repeats": MOST_REPEATS,
+    "keeps": KEEPS,
+    "noise_factor": NOISE_FACTOR,
+    "noise_shift": NOISE_SHIFT,
+    "colours": len(BOXES),
+}
 STORIES = {
     "The book's story": ("A3", "–", "B1 C6", "–", "A5", "–", "D2", "A?"),
     "Overwriting": ("A1", "A2", "A3", "A4", "A?"),
@@ -74,6 +85,18 @@ class MemoryExplorer(Widget):
         super().__init__(data=data, twin=_twin(learner, name, pages, ask))
 
 
+def renamed(n):
+    n = re.sub(r"layers\.(\d+)\.0\.fn\.norm", r"layers.\1.look_around_norm", n)
+    n = re.sub(r"layers\.(\d+)\.0\.fn\.fn", r"layers.\1.look_around", n)
+    n = re.sub(r"layers\.(\d+)\.1\.fn\.norm", r"layers.\1.read_norm", n)
+    n = re.sub(r"layers\.(\d+)\.1\.fn\.fn", r"layers.\1.read", n)
+    n = re.sub(r"layers\.(\d+)\.2\.fn\.norm", r"layers.\1.think_norm", n)
+    n = re.sub(r"layers\.(\d+)\.2\.fn\.fn", r"layers.\1.think", n)
+    return n.replace("memory_writer.gru", "memory_writer.rule.cell").replace(
+        "memory_writer.feed_forward", "memory_writer.rule.feed_forward"
+    )
+
+
 def pack(learner: Learner) -> dict:
     """Return a learner as plain data: its sizes, the names of its weights, and these as base64.
 
@@ -96,15 +119,17 @@ def pack(learner: Learner) -> dict:
         "content": task.content,
         "dim": model.dim,
         "depth": len(model.encoder.layer_blocks.layers),
+        "eps": model.encoder.norm.eps,
         "heads": model.encoder.layer_blocks.layers[0][0].fn.fn.heads,
         "slots": model.num_memory_slots,
-        "update": model.mem_update,
+        "rule": {"gru": "GRUGate", "bmn": "BMN"}[model.mem_update],
         "write_heads": writer.attention.heads,
         "temperature": writer.attention.temperature,
         "feed_forward": writer.feed_forward is not None,
         "use_memory": learner.use_memory,
         "buckets": buckets.tolist(),
-        "parameters": [[name, value.numel()] for name, value in state.items()],
+        "parameters": [[renamed(name), value.numel()] for name, value in state.items()],
+        "rules": RULES,
         "weights": base64.b64encode(halves.numpy().astype("<f2").tobytes()).decode(),
     }
 
@@ -133,7 +158,8 @@ def _noise(task: Cards, index: int) -> list[int]:
     """Return page `index` of a row of noise pages: always the same ones, as in the page."""
     first = task.question(task.keys)
     places = range(index * task.max_seq_len + 1, (index + 1) * task.max_seq_len + 1)
-    return [first + ((place * 2654435761 % 2**32) >> 8) % task.noise for place in places]
+    mixed = ((place * NOISE_FACTOR % 2**32) >> NOISE_SHIFT for place in places)
+    return [first + number % task.noise for number in mixed]
 
 
 def _check_learner(learner: Learner) -> None:
@@ -231,7 +257,7 @@ def _follow(learner: Learner, pages: Sequence[str]) -> list[dict]:
             without = mems.clone()
             without[:, slot] = 0
             left = answers(without).gather(1, values[:, None])[:, 0]
-            keeps.append([key for key in sorted(named) if likely[key] - left[key] >= 0.25])
+            keeps.append([key for key in sorted(named) if likely[key] - left[key] >= KEEPS])
         gate = trace[0].gate
         kept = trace[0].write[0, 0, :, :, 0].mean(dim=0) if gate is None else gate[0, 0].mean(-1)
         told.append({"likely": likely, "values": values, "keeps": keeps, "kept": kept})
@@ -246,7 +272,7 @@ def _twin(learner: Learner, name: str, pages: Sequence[str], ask: str) -> Pictur
     figure, (top, grid) = canvas(7.0, 3.4, rows=2, height_ratios=[1, 1.5], sharex=True)
     for x, page in enumerate(told):
         likely, value = float(page["likely"][key]), int(page["values"][key])
-        top.bar(x, likely, width=0.5, color=colours[key % 4])
+        top.bar(x, likely, width=0.5, color=colours[key % len(colours)])
         top.text(x, likely + 0.04, str(value), ha="center", color=INK)
         for slot in slots:
             _draw_slot(grid, x, slot, page, colours)
@@ -267,7 +293,7 @@ def _draw_slot(grid, x: int, slot: int, page: dict, colours: list[str]) -> None:
     for place, box in enumerate(keeps):
         width = 0.86 / len(keeps)
         left = x - 0.43 + place * width
-        colour = colours[box % 4]
+        colour = colours[box % len(colours)]
         grid.add_patch(Rectangle((left, slot - 0.4), width, 0.64, color=colour, alpha=0.35, lw=0))
     text = " ".join(f"{chr(65 + box)}{int(page['values'][box])}" for box in keeps)
     grid.text(x, slot - 0.08, text, ha="center", va="center", color=INK, fontsize=10)
