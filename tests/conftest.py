@@ -1,5 +1,29 @@
-"""Small models: more threads than one only get in each other's way."""
+"""What tests share: one thread each, and what is made once for all workers."""
 
+import fcntl
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
 import torch
+from colab_environment import ROOT, shell
 
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # small models: more threads only get in each other's way
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory, testrun_uid) -> Path:
+    """The package as a wheel, built from a copy, so that no file is left in the tree."""
+    folder = tmp_path_factory.getbasetemp().parent / f"wheel-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers wait for the first one
+        if not list(folder.glob("dist/*.whl")):
+            shutil.copytree(ROOT / "memformer_lite", folder / "memformer_lite")
+            for name in ("pyproject.toml", "README.md"):
+                shutil.copy(ROOT / name, folder)
+            command = ["pip", "wheel", "-q", "--no-deps", "-w", folder / "dist", folder]
+            shell(sys.executable, "-m", *command)
+    (built,) = folder.glob("dist/memformer_lite-*.whl")
+    return built

@@ -4,7 +4,7 @@ import torch
 from memformer.memformer import Memformer as PublishedMemformer
 
 from memformer_lite import Memformer, load_reference, record
-from memformer_lite.trace import Trace
+from memformer_lite.inside.trace import Trace
 
 # No two sizes are equal and few divide each other, so that swapping two of them is seen.
 BATCH = 3

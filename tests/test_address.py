@@ -30,7 +30,7 @@ def contents(tree):
 
 @pytest.fixture
 def tree(tmp_path):
-    for name in ("_config.yml", "README.md"):
+    for name in ("_config.yml", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     ignore = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("tools", "book"):

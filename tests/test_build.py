@@ -34,7 +34,7 @@ class Lamp:
 @pytest.fixture
 def tree(tmp_path):
     """A small book with the project's own configuration and tools, and a package of its own."""
-    for name in ("_config.yml", "requirements.txt", "references.bib"):
+    for name in ("_config.yml", "requirements.txt", "constraints.txt", "references.bib"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("assets", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)

@@ -14,9 +14,9 @@ STORY = ["A3", "–", "B1 C4", "A?"]
 TRAIN = f"""
 import torch
 from memformer_lite import record
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Run
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.learning.train import Run
 from memformer_lite.widgets import (
     AttentionExplorer, BucketExplorer, MemoryExplorer, MemoryTimeLapse, ReplayStage
 )
@@ -166,7 +166,7 @@ def test_letters_typed_in_a_widget_are_no_commands_of_the_notebook(live):
 
 NUMBERS = f"""
 import json, torch
-from memformer_lite.train import load_learner
+from memformer_lite.learning.checkpoint import load_learner
 
 @torch.no_grad()
 def told(learner):

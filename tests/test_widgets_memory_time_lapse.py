@@ -11,7 +11,7 @@ import torch
 from helpers import BATCH, SLOTS, length_mask, record_story
 from widget_pages import bench, spoiled
 
-from memformer_lite.trace import Trace
+from memformer_lite.inside.trace import Trace
 from memformer_lite.widgets import MemoryTimeLapse
 
 LENGTH, SEGMENTS = 5, 4

@@ -47,7 +47,7 @@ def source(page):
 def fingerprint():
     """A hash of what the chapters run on, besides their own cells."""
     package = (p for p in (ROOT / "memformer_lite").rglob("*") if p.suffix in READ_BY_CHAPTERS)
-    files = [ROOT / "requirements.txt", *sorted(package)]
+    files = [ROOT / "requirements.txt", ROOT / "constraints.txt", *sorted(package)]
     contents = [sys.version.encode(), *(file.read_bytes() for file in files)]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from memformer_lite.figures import COLORMAP, Picture, canvas, ink_on, picture
-from memformer_lite.trace import RecordedSegment, Trace
+from memformer_lite.inside.trace import RecordedSegment, Trace
 from memformer_lite.validation import check_integer
 from memformer_lite.widgets.base import Widget
 
