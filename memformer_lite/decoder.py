@@ -280,7 +280,7 @@ class AutoregressiveWrapper(nn.Module):
         b, start = start_tokens.shape
         tokens = F.pad(start_tokens, (0, seq_len), value=pad_token)  # (b, start + seq_len)
         done = torch.zeros(b, dtype=torch.bool, device=tokens.device)
-        with checked(), evaluating(self):
+        with checked(), _evaluating(self):
             cache = DecoderCache(min(start + seq_len, self.max_seq_len)) if use_cache else None
             for end in range(start, start + seq_len):
                 if end > self.max_seq_len:
@@ -301,7 +301,7 @@ class AutoregressiveWrapper(nn.Module):
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def _evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode, and each of its parts back into its own mode after it."""
     modes = {part: part.training for part in module.modules()}
     module.eval()

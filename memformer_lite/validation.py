@@ -86,7 +86,7 @@ def check_flag(name: str, value: bool) -> None:
 
 def check_choice(name: str, value: object, choices: Iterable, otherwise: str = "") -> None:
     """Raise unless `value` is one of `choices`; `otherwise` names what is accepted beside them."""
-    if not isinstance(value, str | numbers.Integral) or value not in choices:
+    if not isinstance(value, str | numbers.Real) or value not in choices:
         raise ValueError(
             f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}{otherwise}"
         )

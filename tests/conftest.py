@@ -1,4 +1,4 @@
-"""What tests share: one thread each, and what is made once for all workers."""
+"""What tests share: a browser for each worker, and what is made once for all of them."""
 
 import fcntl
 import shutil
@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from browsing import launched
 from colab_environment import ROOT, shell
+from widget_pages import Bench
+
+from tools.measure import served
 
 torch.set_num_threads(1)  # small models: more threads only get in each other's way
 
@@ -27,3 +31,17 @@ def wheel(tmp_path_factory, testrun_uid) -> Path:
             shell(sys.executable, "-m", *command)
     (built,) = folder.glob("dist/memformer_lite-*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def bench(chromium, tmp_path_factory):
+    """A folder of pages with widgets, each of which opens in a tab of its own."""
+    folder = tmp_path_factory.mktemp("pages")
+    with served(folder) as address:
+        yield Bench(chromium, folder, address)

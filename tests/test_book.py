@@ -13,7 +13,7 @@ from book_rules.prose import glossary, new_terms
 
 FILES = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [Chapter.read(path) for path in FILES]
-BUILDING = [BUILT_IN[number] for number in sorted(BUILT_IN)]
+BUILDING = [module for number in sorted(BUILT_IN) for module in BUILT_IN[number]]
 LATER = ["tasks", "recipes", "checkpoint", "train", "trace", "record", "slots", "experiments"]
 ORDER = [*BUILDING, *LATER]
 

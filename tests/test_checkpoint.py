@@ -409,7 +409,7 @@ RUNS = {
     "losses that are no numbers": with_history(losses=["a"]),
     "a word for scores": with_history(scores="abc"),
     "no state of the streams": lambda good: {"without": ["random.streams"]},
-    "no state of the dice": lambda good: {"without": ["random.global"]},
+    "no random state": lambda good: {"without": ["random.global"]},
     "a wrong state of the streams": tensor("random.streams", torch.zeros(3).byte()),
     "a state of another type": tensor("random.global", torch.zeros(5056)),
     "no state of the optimizer": lambda good: {
@@ -432,7 +432,7 @@ def test_a_learner_that_does_not_fit_together_is_refused(tmp_path, good, change)
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match=r"some\.file: expected a trained learner"):
         load_learner(path)
-    assert torch.equal(torch.get_rng_state(), before), "the global dice were thrown"
+    assert torch.equal(torch.get_rng_state(), before), "the global random state changed"
 
 
 EVERY = LEARNERS | RUNS

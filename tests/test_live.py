@@ -50,11 +50,11 @@ MOVED_BY_ARROWS = (
 
 
 @pytest.fixture(scope="module", params=["jupyterlab", "ipywidgets7"])
-def live(request, tmp_path_factory):
+def live(request, chromium, tmp_path_factory):
     front, python = LAB, sys.executable
     if request.param == "ipywidgets7":
         front, python = CLASSIC, colab_environment() / "bin" / "python"
-    with running(front, python, tmp_path_factory.mktemp("live"), CELLS) as live:
+    with running(chromium, front, python, tmp_path_factory.mktemp("live"), CELLS) as live:
         for place in range(1, len(CELLS)):
             live.widget(place).and_(live.tab.locator("[data-mfl-state=ready]")).wait_for()
         yield live

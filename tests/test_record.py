@@ -258,7 +258,7 @@ def test_norms_and_change():
 
 @writers
 @pytest.mark.parametrize("training", [False, True])
-def test_outputs_gradients_and_dice_are_bitwise_the_same(options, training):
+def test_outputs_gradients_and_random_state_are_bitwise_the_same(options, training):
     model = make_model(dropout=0.3, **options).train(training)
 
     def compute():
@@ -269,14 +269,14 @@ def test_outputs_gradients_and_dice_are_bitwise_the_same(options, training):
         gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
         return results, gradients, torch.get_rng_state()
 
-    results, gradients, dice = compute()
+    results, gradients, state = compute()
     with record(model) as trace:
-        again, gradients_again, dice_again = compute()
+        again, gradients_again, state_again = compute()
     assert len(trace) == 3
     for one, other in zip(results, again, strict=True):
         assert all(map(torch.equal, one, other))
     assert all(map(same, gradients, gradients_again))
-    assert torch.equal(dice, dice_again)
+    assert torch.equal(state, state_again)
 
 
 def test_gradients_under_autocast_are_bitwise_the_same():
@@ -499,7 +499,7 @@ def test_memory_replay_is_recorded_once_and_in_order(count, asked):
     assert_same_traces(trace[:count], trace[count:])
 
 
-def test_replay_with_dropout_records_the_dice_of_the_rollout():
+def test_replay_with_dropout_records_the_draws_of_the_rollout():
     model = make_model(dropout=0.4).train()
     src, mask, targets = story(4)
     with record(model) as trace:

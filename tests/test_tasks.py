@@ -34,7 +34,7 @@ every_cards = pytest.mark.parametrize("task", CARDS.values(), ids=CARDS.keys())
 
 
 def frequencies_agree(counts, expected, what):
-    """Each count lies within 5 standard deviations of its expectation; the dice are seeded."""
+    """Each count lies within 5 standard deviations of its expectation; the draws are seeded."""
     assert counts.keys() <= expected.keys(), f"{what}: {counts.keys() - expected.keys()}"
     total = sum(counts.values())
     for case, share in expected.items():
@@ -334,7 +334,7 @@ def test_a_seed_fixes_the_stream_and_nothing_else_does(task):
     torch.manual_seed(2)
     before = torch.get_rng_state()
     assert equal(first, task.stream(11, SEGMENTS, generator=generator(7)))
-    assert torch.equal(torch.get_rng_state(), before), "the global dice were thrown"
+    assert torch.equal(torch.get_rng_state(), before), "the global random state changed"
     assert not equal(first, task.stream(11, SEGMENTS, generator=generator(8))), "another seed"
     assert not equal(first, task.stream(11, SEGMENTS, generator=source)), "the next draw"
 

@@ -112,7 +112,7 @@ def test_a_seed_is_a_whole_number(name, value, kind):
 
 
 def test_a_seed_has_the_bits_that_torch_uses():
-    """A larger one would throw the dice of a smaller: seed 2**32 those of seed 0."""
+    """A larger one would draw what a smaller draws: seed 2**32 the same as seed 0."""
     Run(SMALL, seed=2**32 - 1)
     for seed in (2**32, 2**70):
         refused(ValueError, lambda seed=seed: Run(SMALL, seed=seed), "seed", seed, "expected")
@@ -135,7 +135,7 @@ def test_what_is_built_is_trained_whole():
 
 @pytest.mark.parametrize("recipe", [SMALL, GUESSES, KINDS["dropout"]], ids=["a", "g", "dropout"])
 def test_replay_trains_as_back_propagation_through_time_does(recipe):
-    """In float64, where rounding leaves 20 steps alone; dropout throws the same dice in both."""
+    """In float64, where rounding leaves 20 steps alone; dropout draws the same in both."""
     stage = dataclasses.replace(recipe.stages[0], steps=20, segments=(4, 4))
     recipe = dataclasses.replace(recipe, stages=(stage,), score_every=1000)
     runs = {m: finished(dataclasses.replace(recipe, method=m), build=double) for m in METHODS}
@@ -401,11 +401,11 @@ def stories(stream):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_held_out_story_is_trained_on(seed):
     recipe = RECIPES["cards"]
-    shown, dice = stories(held_out(recipe)), generator(seed)
+    shown, rng = stories(held_out(recipe)), generator(seed)
     trained = set()
     for _ in range(200):  # as `advance` draws them
-        torch.randint(6, 7, (), generator=dice)
-        trained |= stories(recipe.task.stream(recipe.batch_size, 6, generator=dice))
+        torch.randint(6, 7, (), generator=rng)
+        trained |= stories(recipe.task.stream(recipe.batch_size, 6, generator=rng))
     assert len(trained) > 12_000 and not shown & trained
 
 
@@ -614,7 +614,7 @@ def test_a_learner_comes_back_in_half_precision(recipe, tmp_path):
     assert (tmp_path / "half").stat().st_size < 0.3 * (tmp_path / "whole").stat().st_size
     before = torch.get_rng_state()
     learner = load_learner(tmp_path / "half")
-    assert torch.equal(torch.get_rng_state(), before), "the global dice were thrown"
+    assert torch.equal(torch.get_rng_state(), before), "the global random state changed"
     assert not any(module.training for module in learner.modules())
     assert learner.recipe == recipe
     for (name, back), value in zip(

@@ -9,8 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from browsing import FLAGS
-from playwright.sync_api import sync_playwright
+from browsing import opened
 
 from memformer_lite.inside.record import record
 from memformer_lite.inside.trace import RecordedSegment
@@ -27,7 +26,6 @@ from memformer_lite.widgets.memory_explorer import (
     pack,
     tokens_of_story,
 )
-from tools import browser
 
 CLOSE = 1e-5
 TASK = Cards(keys=3, values=5, noise=3, content=2, max_cards=2)
@@ -62,12 +60,9 @@ STORY = """([net, stories]) => {
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(chromium):
     """A blank tab in which the widget's module is known as M."""
-    path = browser.find()
-    assert path, browser.ADVICE
-    with sync_playwright() as playwright:
-        tab = playwright.chromium.launch(executable_path=path, args=FLAGS).new_page()
+    with opened(chromium) as tab:
         code = base64.b64encode(MemoryExplorer.code().encode()).decode()
         load = f"data:text/javascript;charset=utf-8;base64,{code}"
         tab.evaluate("async (load) => { globalThis.M = await import(load); }", load)

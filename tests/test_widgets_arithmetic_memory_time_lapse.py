@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from helpers import SIZES, SLOTS, SOURCE, length_mask, record_story
-from widget_pages import bench, compute
+from widget_pages import compute
 
 from memformer_lite.widgets import MemoryTimeLapse
 
@@ -23,8 +23,8 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made, made.tab(made.write()) as tab:
+def tab(bench):
+    with bench.tab(bench.write()) as tab:
         yield tab
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 import traitlets
 from helpers import record_story
-from widget_pages import bench
 
 from memformer_lite.attention import Attention
 from memformer_lite.figures import BOXES, KEPT, SLOTS, TOKENS, WRITTEN, Picture
@@ -205,11 +204,11 @@ LIVE = """async ([code, traits]) => {
     ],
     ids=["bucket", "attention", "stage", "lapse"],
 )
-def test_live_views_share_what_the_reader_chose(tmp_path, widget, state):
+def test_live_views_share_what_the_reader_chose(bench, widget, state):
     """The module that anywidget gets, with a model that only keeps values: two views of it."""
     traits = {"data": widget.data, "markup": widget._markup("live"), "state": {}}
     lines = "[...document.querySelectorAll('.mfl-status')].map((line) => line.textContent)"
-    with bench(tmp_path) as made, made.tab(made.write()) as tab:
+    with bench.tab(bench.write()) as tab:
         tab.evaluate(LIVE, [base.live_code(widget.name), traits])
         before = tab.evaluate(lines)
         assert before[0] == before[1] and len(before[0]) > 20

@@ -9,7 +9,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from helpers import record_story
-from widget_pages import WAYS, bench, spoiled
+from widget_pages import WAYS, spoiled
 
 from memformer_lite.attention import Attention
 from memformer_lite.widgets import (
@@ -49,11 +49,10 @@ RINGED = """() => {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made:
-        made.pages = {kind: made.write(make()) for kind, make in MAKE.items()}
-        made.pages["three"] = made.write(MAKE["bucket"](), MAKE["bucket"](), MAKE["attention"]())
-        yield made
+def made(bench):
+    bench.pages = {kind: bench.write(make()) for kind, make in MAKE.items()}
+    bench.pages["three"] = bench.write(MAKE["bucket"](), MAKE["bucket"](), MAKE["attention"]())
+    return bench
 
 
 def seen(tab, kind, place=0):

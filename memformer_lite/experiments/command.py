@@ -52,6 +52,13 @@ def main(arguments: list[str] | None = None) -> None:
     if options.workers < 1:
         parser.error(f"--workers {options.workers}: expected at least 1")
     records = {name: read_or_empty(name) for name in options.names or EXPERIMENTS}
+    failed = _run(records, options.workers)
+    if failed:
+        sys.exit("\n".join(["these runs failed, all others are on record:", *failed]))
+
+
+def _run(records: dict[str, dict], workers: int) -> list[str]:
+    """Do the runs that the records lack, writing each as it is done; return what failed."""
     jobs = [
         (name, label, seed)
         for name, record in records.items()
@@ -64,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Ctrl-C reaches the workers too and ends them, so that nobody waits for runs in vain.
     stop_at_once = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(options.workers, mp_context=spawn, **stop_at_once) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, **stop_at_once) as pool:
         running = {pool.submit(run_case, *job): job for job in jobs}
         try:
             for done, future in enumerate(as_completed(running), start=1):
@@ -80,5 +87,4 @@ def main(arguments: list[str] | None = None) -> None:
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             sys.exit("\nstopped; the same command goes on with what is not on record")
-    if failed:
-        sys.exit("\n".join(["these runs failed, all others are on record:", *failed]))
+    return failed
