@@ -147,7 +147,8 @@ class GRUGate(MemoryRule):
         reset = (from_new[0] + from_old[0]).sigmoid()
         gate = (from_new[1] + from_old[1]).sigmoid()
         fresh = (from_new[2] + reset * from_old[2]).tanh()
-        new = (fresh + gate * (old - fresh)).view_as(mems).to(mems.dtype)
+        fresh, gate = fresh.to(old.dtype), gate.to(old.dtype)  # narrower under autocast
+        new = torch.lerp(fresh, old, gate).view_as(mems)  # keeps less than a sum of products would
         gate = gate.view_as(mems)
         return new if self.feed_forward is None else self.feed_forward(new), gate
 

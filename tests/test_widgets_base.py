@@ -89,11 +89,13 @@ def test_modules_neither_load_nor_evaluate():
         found = re.findall(r"</script|<!--|\bimport\(|\b(?:fetch|eval|require|Function)\(", text)
         assert not found, (path.name, found)
         assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), path.name
-    assert "url(" not in base.style() and "@import" not in base.style()
+    assert "url(" not in base.style("memory_explorer") and "@import" not in base.style(
+        "memory_explorer"
+    )
 
 
 def test_colours_are_those_of_the_pictures():
-    style = base.style()
+    style = base.style("memory_explorer")
     for colour in (SLOTS, TOKENS, KEPT, WRITTEN, *BOXES.values()):
         assert colour in style
     own = (FOLDER / "widgets.css").read_text(encoding="utf-8")

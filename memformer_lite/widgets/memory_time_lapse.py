@@ -79,6 +79,7 @@ class MemoryTimeLapse(Widget):
         data = {
             "layers": sizes[0]["layers"],
             "updates": sizes[0]["updates"],
+            "unit": UNIT,
             "runs": [
                 {
                     "name": name,
