@@ -143,10 +143,12 @@ class GRUGate(MemoryRule):
         cell = self.cell  # not called: it would not tell its gate
         rows, old = written.flatten(0, 1), mems.flatten(0, 1)  # (b · k, d)
         from_new = F.linear(rows, cell.weight_ih, cell.bias_ih).chunk(3, dim=-1)
-        from_old = F.linear(old, cell.weight_hh, cell.bias_hh).chunk(3, dim=-1)
-        reset = (from_new[0] + from_old[0]).sigmoid()
-        gate = (from_new[1] + from_old[1]).sigmoid()
-        fresh = (from_new[2] + reset * from_old[2]).tanh()
+        from_old = F.linear(old, cell.weight_hh, cell.bias_hh)
+        reset = (from_new[0] + from_old[:, : old.shape[1]]).sigmoid()
+        # A copy: with a view, autograd would put all of `from_old` away for one part of it.
+        update, candidate = from_old[:, old.shape[1] :].contiguous().chunk(2, dim=-1)
+        gate = (from_new[1] + update).sigmoid()
+        fresh = (from_new[2] + reset * candidate).tanh()
         new = (fresh + gate * (old - fresh)).view_as(mems).to(mems.dtype)
         gate = gate.view_as(mems)
         return new if self.feed_forward is None else self.feed_forward(new), gate

@@ -15,7 +15,14 @@ from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
 from memformer_lite.learning.tasks import TASKS, AnswerTask, Parity, Segment, Text
 from memformer_lite.learning.train import Run, held_out, train
 
-PARITY = Recipe(stages=(Stage(Parity(), steps=150, segments=(6, 6)),), dim=16, score_every=150)
+PARITY = Recipe(
+    stages=(Stage(Parity(), steps=80, segments=(4, 4)),),
+    dim=16,
+    batch_size=32,
+    learning_rate=1e-2,
+    warmup=10,
+    score_every=80,
+)
 METHODS = ("bptt", "mrbp")
 
 
@@ -41,7 +48,7 @@ def test_an_lstm_learns_a_task_of_the_book(method, tmp_path):
     """Its state is a pair of tensors; a resumed run goes on as if it had not stopped."""
     recipe = dataclasses.replace(PARITY, method=method)
     run = Run(recipe, seed=0, build=LSTM)
-    for _ in range(100):
+    for _ in range(60):
         run.advance()
     run.save(tmp_path / "run")
     history = train(run, progress=False)
@@ -97,8 +104,8 @@ class First(AnswerTask):
 @pytest.mark.parametrize("build", [Learner, LSTM])
 def test_a_task_of_ones_own_is_a_class_and_an_entry(build, monkeypatch, tmp_path):
     monkeypatch.setitem(TASKS, "First", First)
-    stage = Stage(First(), steps=150, segments=(5, 5))
-    recipe = Recipe(stages=(stage,), dim=16, score_every=150, warmup=10)
+    stage = Stage(First(), steps=80, segments=(3, 3))
+    recipe = dataclasses.replace(PARITY, stages=(stage,))
     run = Run(recipe, build=build)
     assert train(run, progress=False).scores[-1] >= 0.9 > 2 * First().chance
     run.save(tmp_path / "run")

@@ -13,6 +13,7 @@ from memformer_lite.learning.checkpoint import load_learner
 from memformer_lite.learning.learner import Learner
 from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
 from memformer_lite.learning.tasks import Cards
+from memformer_lite.memory import GRUGate, MemoryRule
 from memformer_lite.widgets.memory_explorer import STORIES, MemoryExplorer, pack
 from tools.measure import served
 
@@ -475,9 +476,18 @@ def test_text_tells_only_boxes_that_were_named():
     assert len(kept) == 4 and kept.count("no box") >= 3 and set(kept) <= {"no box", "box A"}
 
 
-def small(task, **options):
+def small(task, *, rule=None, **options):
     torch.manual_seed(0)
-    return Learner(Recipe(stages=(Stage(task, steps=1, segments=(2, 2)),), **options))
+    return Learner(Recipe(stages=(Stage(task, steps=1, segments=(2, 2)),), **options), rule=rule)
+
+
+class TakeAll(MemoryRule):
+    def forward(self, written, mems, slots):
+        return written, None
+
+
+class Milder(GRUGate):
+    """A kind of gate that the page does not know."""
 
 
 def test_other_learners_bring_their_own_stories():
@@ -503,6 +513,8 @@ def spoilt():
         (small(Cards(), dim=64), {}, ValueError, r"too large for a page: 1\d\d,\d\d\d parameters"),
         (small(Cards(keys=9), dim=8, heads=2), {}, ValueError, "at most 8 boxes"),
         (small(Cards(), slots=17), {}, ValueError, "16 slots"),
+        (small(Cards(), rule=TakeAll()), {}, ValueError, "rules GRUGate and BMN, got TakeAll"),
+        (small(Cards(), rule=Milder(32)), {}, ValueError, "rules GRUGate and BMN, got Milder"),
         (spoilt(), {}, ValueError, "read_out.bias holds numbers that half precision"),
         (None, {"ask": "E"}, ValueError, "ask"),
         (None, {"stories": {}}, ValueError, "at least one"),
@@ -530,6 +542,11 @@ def test_a_learner_in_the_midst_of_training_is_shown_without_dropout():
     learner.train()
     MemoryExplorer(learner)
     assert learner.training and learner.memformer.encoder.training
+
+
+def test_a_rule_of_the_readers_own_is_not_packed():
+    with pytest.raises(ValueError, match="got TakeAll"):
+        pack(small(Cards(), rule=TakeAll()))
 
 
 def test_packing_changes_no_learner():

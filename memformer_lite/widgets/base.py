@@ -67,6 +67,11 @@ class Widget:
         self._live = None
 
     @classmethod
+    def example(cls) -> "Widget":
+        """Return one with contents of its own, as a Markdown page and the tests show it."""
+        return cls()
+
+    @classmethod
     def code(cls) -> str:
         """Return one ES module: the widget's own, after all that it imports and what starts it."""
         return _code(cls.name)
@@ -89,7 +94,7 @@ class Widget:
         key = f"{self.name}-{hashlib.sha256(data.encode()).hexdigest()[:8]}"
         start = f'start("{key}", mount, {data});'
         return (
-            f"{self._markup(key)}\n<style>{style()}</style>\n"
+            f"{self._markup(key)}\n<style>{style(self.name)}</style>\n"
             f'<script type="module">\n{self.code()}\n{start}\n</script>'
         )
 
@@ -122,10 +127,12 @@ class Widget:
 
 
 @functools.cache
-def style() -> str:
-    """Return the one style sheet, with the book's colours by meaning before it."""
+def style(name: str) -> str:
+    """Return a widget's style sheet: the book's colours, its own rules if any, and those of all."""
     colours = ";".join(f"--mfl-{name}:{colour}" for name, colour in _COLOURS.items())
-    return f".mfl-widget{{{colours}}}\n" + (FOLDER / "widgets.css").read_text(encoding="utf-8")
+    paths = [FOLDER / f"{name}.css", FOLDER / "widgets.css"]
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
+    return "\n".join([f".mfl-widget{{{colours}}}", *texts])
 
 
 @functools.cache
@@ -155,7 +162,7 @@ def _view_class(name: str):
 
     class View(anywidget.AnyWidget):
         _esm = live_code(name)
-        _css = style()
+        _css = style(name)
         data = traitlets.Dict().tag(sync=True)
         markup = traitlets.Unicode().tag(sync=True)
         state = traitlets.Dict().tag(sync=True)

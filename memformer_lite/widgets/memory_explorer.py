@@ -15,11 +15,24 @@ from memformer_lite.inside.record import record
 from memformer_lite.learning.checkpoint import load_learner
 from memformer_lite.learning.learner import Learner
 from memformer_lite.learning.tasks import Cards
+from memformer_lite.memory import BMN, GRUGate
 from memformer_lite.validation import check_choice
 from memformer_lite.widgets.base import Widget
 
+SHOWN_RULES = (GRUGate, BMN)  # no subclasses: the page would not know what they change
 LARGEST = 100_000  # parameters; in the page they take 2.7 characters each
 MOST_BOXES, MOST_SLOTS, MOST_COLUMNS, MOST_PAGES, MOST_REPEATS = 8, 16, 40, 300, 200
+KEEPS = 0.25  # of an answer's probability: a slot whose loss takes as much of it keeps the box
+NOISE_FACTOR, NOISE_SHIFT = 2654435761, 8  # they mix the places of noise pages
+CONSTANTS = {  # on which Python and the page agree
+    "pages": MOST_PAGES,
+    "columns": MOST_COLUMNS,
+    "repeats": MOST_REPEATS,
+    "keeps": KEEPS,
+    "noise_factor": NOISE_FACTOR,
+    "noise_shift": NOISE_SHIFT,
+    "colours": len(BOXES),
+}
 STORIES = {
     "The book's story": ("A3", "–", "B1 C6", "–", "A5", "–", "D2", "A?"),
     "Overwriting": ("A1", "A2", "A3", "A4", "A?"),
@@ -36,16 +49,17 @@ class MemoryExplorer(Widget):
     The model runs in the page, from its weights in half precision, with the numbers of torch.
 
     Args:
-        learner: a trained `Learner` of `Cards` with a "gru" or "bmn" writer, on any device; None:
-            the one that ships with the package.
+        learner: a trained `Learner` of `Cards` whose memory rule is `GRUGate` or `BMN`, on any
+            device; None: the one that ships with the package.
         stories: names and pages to begin with, a page as in `Cards.tokens_of`; `– × 50` stands
             for 50 pages of noise. None: `STORIES`, as far as they fit the learner's task.
         ask: the box that is asked for at first.
 
     Raises:
         TypeError: `learner` is no `Learner`, or `stories` no mapping of sequences of texts.
-        ValueError: a learner of another task, too large for a page or with weights that half
-            precision cannot hold; no stories, an unknown word on a page, or too many pages.
+        ValueError: a learner of another task or with another memory rule, too large for a page or
+            with weights that half precision cannot hold; no stories, an unknown word on a page,
+            or too many pages.
     """
 
     name = "memory_explorer"
@@ -79,9 +93,14 @@ def pack(learner: Learner) -> dict:
     """Return a learner as plain data: its sizes, the names of its weights, and these as base64.
 
     The weights are half precision, little endian, in the order of their names.
+
+    Raises:
+        ValueError: a memory rule that the page does not know.
     """
+    _check_rule(learner)
     model, task, state = learner.memformer, learner.recipe.task, learner.state_dict()
-    writer, positions = model.memory_writer, model.encoder.layer_blocks.rel_pos_emb
+    writer, layers = model.memory_writer, model.encoder.layer_blocks.layers
+    positions = model.encoder.layer_blocks.rel_pos_emb
     length = task.max_seq_len
     buckets = relative_position_bucket(
         torch.arange(1 - length, length),
@@ -96,16 +115,18 @@ def pack(learner: Learner) -> dict:
         "noise": task.noise,
         "content": task.content,
         "dim": model.dim,
-        "depth": len(model.encoder.layer_blocks.layers),
-        "heads": model.encoder.layer_blocks.layers[0][0].fn.fn.heads,
+        "depth": len(layers),
+        "eps": model.encoder.norm.eps,
+        "heads": layers[0].read.heads,
         "slots": model.num_memory_slots,
-        "update": model.mem_update,
+        "rule": type(writer.rule).__name__,
         "write_heads": writer.attention.heads,
         "temperature": writer.attention.temperature,
-        "feed_forward": writer.feed_forward is not None,
+        "feed_forward": writer.rule.feed_forward is not None,
         "use_memory": learner.use_memory,
         "buckets": buckets.tolist(),
         "parameters": [[name, value.numel()] for name, value in state.items()],
+        "constants": CONSTANTS,
         "weights": base64.b64encode(halves.numpy().astype("<f2").tobytes()).decode(),
     }
 
@@ -134,7 +155,8 @@ def _noise(task: Cards, index: int) -> list[int]:
     """Return page `index` of a row of noise pages: always the same ones, as in the page."""
     first = task.question(task.keys)
     places = range(index * task.max_seq_len + 1, (index + 1) * task.max_seq_len + 1)
-    return [first + ((place * 2654435761 % 2**32) >> 8) % task.noise for place in places]
+    mixed = ((place * NOISE_FACTOR % 2**32) >> NOISE_SHIFT for place in places)
+    return [first + number % task.noise for number in mixed]
 
 
 def _check_learner(learner: Learner) -> None:
@@ -143,6 +165,7 @@ def _check_learner(learner: Learner) -> None:
     task, model = learner.recipe.task, learner.memformer
     if not isinstance(task, Cards):
         raise ValueError(f"learner: expected one of the task Cards, got {type(task).__name__}")
+    _check_rule(learner)
     if task.keys > MOST_BOXES or model.num_memory_slots > MOST_SLOTS:
         raise ValueError(
             f"learner: the page shows at most {MOST_BOXES} boxes and {MOST_SLOTS} slots, got "
@@ -158,6 +181,13 @@ def _check_learner(learner: Learner) -> None:
     for name, value in learner.state_dict().items():
         if not value.half().isfinite().all():
             raise ValueError(f"learner: {name} holds numbers that half precision cannot hold")
+
+
+def _check_rule(learner: Learner) -> None:
+    rule = type(learner.memformer.memory_writer.rule)
+    if rule not in SHOWN_RULES:
+        shown = " and ".join(known.__name__ for known in SHOWN_RULES)
+        raise ValueError(f"learner: the page shows the memory rules {shown}, got {rule.__name__}")
 
 
 def _check_stories(task: Cards, stories: Mapping[str, Sequence[str]]) -> None:
@@ -232,7 +262,7 @@ def _follow(learner: Learner, pages: Sequence[str]) -> list[dict]:
             without = mems.clone()
             without[:, slot] = 0
             left = answers(without).gather(1, values[:, None])[:, 0]
-            keeps.append([key for key in sorted(named) if likely[key] - left[key] >= 0.25])
+            keeps.append([key for key in sorted(named) if likely[key] - left[key] >= KEEPS])
         gate = trace[0].gate
         kept = trace[0].write[0, 0, :, :, 0].mean(dim=0) if gate is None else gate[0, 0].mean(-1)
         told.append({"likely": likely, "values": values, "keeps": keeps, "kept": kept})
@@ -247,7 +277,7 @@ def _twin(learner: Learner, name: str, pages: Sequence[str], ask: str) -> Pictur
     figure, (top, grid) = canvas(7.0, 3.4, rows=2, height_ratios=[1, 1.5], sharex=True)
     for x, page in enumerate(told):
         likely, value = float(page["likely"][key]), int(page["values"][key])
-        top.bar(x, likely, width=0.5, color=colours[key % 4])
+        top.bar(x, likely, width=0.5, color=colours[key % len(colours)])
         top.text(x, likely + 0.04, str(value), ha="center", color=INK)
         for slot in slots:
             _draw_slot(grid, x, slot, page, colours)
@@ -268,7 +298,7 @@ def _draw_slot(grid, x: int, slot: int, page: dict, colours: list[str]) -> None:
     for place, box in enumerate(keeps):
         width = 0.86 / len(keeps)
         left = x - 0.43 + place * width
-        colour = colours[box % 4]
+        colour = colours[box % len(colours)]
         grid.add_patch(Rectangle((left, slot - 0.4), width, 0.64, color=colour, alpha=0.35, lw=0))
     text = " ".join(f"{chr(65 + box)}{int(page['values'][box])}" for box in keeps)
     grid.text(x, slot - 0.08, text, ha="center", va="center", color=INK, fontsize=10)

@@ -121,8 +121,7 @@ class Rows(NextTask):
     num_tokens = 18  # 17 levels and the start token
 
     def __post_init__(self):
-        if self.rows not in (1, 2, 4, 8):
-            raise ValueError(f"rows={self.rows!r}: expected 1, 2, 4 or 8")
+        check_choice("rows", self.rows, (1, 2, 4, 8))
         check_choice("split", self.split, ("train", "test"))
 
     @property
