@@ -10,6 +10,8 @@ import pytest
 from colab_environment import colab_environment
 from live_notebook import CLASSIC, LAB, running, until
 
+from memformer_lite import widgets
+
 STORY = ["A3", "–", "B1 C4", "A?"]
 TRAIN = f"""
 import torch
@@ -17,9 +19,7 @@ from memformer_lite import record
 from memformer_lite.learning.recipes import Recipe, Stage
 from memformer_lite.learning.tasks import Cards
 from memformer_lite.learning.train import Run
-from memformer_lite.widgets import (
-    AttentionExplorer, BucketExplorer, MemoryExplorer, MemoryTimeLapse, ReplayStage
-)
+from memformer_lite.widgets import {", ".join(widgets.__all__)}
 
 stage = Stage(Cards(keys=3, values=5), steps=20, segments=(2, 3))
 run = Run(Recipe(stages=(stage,), dim=24, heads=3, slots=3), seed=1)
@@ -31,13 +31,16 @@ with record(learner) as trace, torch.no_grad():
         tokens = torch.tensor([learner.recipe.task.tokens_of(page)])
         _, mems = learner.answer(tokens, mems)
 """
-WIDGETS = {  # the name in the notebook, and how the reader makes it
+MADE = {  # the name in the notebook, and how the reader makes it
     "bucket": "BucketExplorer(offset=100)",
     "attention": "AttentionExplorer.of_cards(keys='both')",
     "memory": f"MemoryExplorer(learner, stories={{'mine': {STORY}}})",
     "stage": "ReplayStage(method='truncated')",
     "lapse": "MemoryTimeLapse(trace)",
 }
+# A widget that is not made above joins with its example.
+OTHERS = [name for name in widgets.__all__ if not any(name in code for code in MADE.values())]
+WIDGETS = MADE | {name.lower(): f"{name}.example()" for name in OTHERS}
 AGAIN = "bucket"  # shown once more, a second view of the same widget
 STATIC = "import os; os.environ['MEMFORMER_LITE_STATIC'] = '1'\nBucketExplorer(offset=7)"
 CELLS = [TRAIN, *(f"{name} = {code}\n{name}" for name, code in WIDGETS.items()), AGAIN, STATIC]
