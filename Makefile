@@ -3,9 +3,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test lint notebooks train experiments bench address site-report browser venv clean
+.PHONY: help book test quick oldest lint notebooks train experiments bench address site-report lock browser venv clean
 export OMP_NUM_THREADS := 1
 PY := .venv/bin/python
+# One worker more than cores: a browser is often waited for.
+PARALLEL := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadgroup --no-loadscope-reorder
+CHECKED := memformer_lite tests tools book
+MODEL := bucketing attention encoder memory memory_rules decoder memformer reference replay doors errors
+LEARNING := tasks recipes train checkpoint slots record learning
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -14,24 +19,41 @@ book: venv ## set up, run the chapters and build the site to _build/html
 	$(PY) tools/build_site.py
 
 test: venv browser lint book ## set up, build, and pass every test: package, chapters, site
-	$(PY) -m pytest tests -n 2 --dist loadfile
-	$(PY) -m pytest --nbval book -n 2 --dist loadscope
+	$(PY) -m pytest $(PARALLEL)
 
-lint: venv ## code style and spelling
-	$(PY) -m ruff check memformer_lite tests tools book
-	$(PY) -m ruff format --check memformer_lite tests tools
+quick: lint ## code style, and the tests of the model: what to run after each edit
+	$(PY) -m pytest $(MODEL:%=tests/test_%.py) $(PARALLEL)
+
+oldest: ## the model and learning, with the oldest versions that pyproject.toml promises
+	rm -rf _build/oldest
+	python3 -m venv _build/oldest
+	python3 tools/lower_bounds.py > _build/oldest/bounds.txt
+	grep -E '^(memformer|pytest|pytest-xdist)==' requirements.txt > _build/oldest/tests.txt
+	_build/oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c _build/oldest/bounds.txt -r _build/oldest/tests.txt -e '.[book,live]'
+	_build/oldest/bin/python -W default -m pytest $(MODEL:%=tests/test_%.py) $(LEARNING:%=tests/test_%.py)
+
+lint: venv ## style, types and spelling of the code, and the forms that GitHub reads
+	$(PY) -m ruff check $(CHECKED)
+	$(PY) -m ruff format --check $(CHECKED)
+	$(PY) -m mypy
 	$(dir $(PY))biome lint --error-on-warnings
 	$(dir $(PY))biome format
 	$(PY) -m codespell_lib --skip '.venv,.git,_build,*.egg-info,*.svg' .
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(dir $(PY))zizmor --offline --quiet .github
 
-notebooks: venv ## run the chapters again and bring their files into the committed form
+notebooks: venv ## run the chapters again, bring their files into the committed form, list them
 	$(PY) tools/notebooks.py
+	$(PY) tools/chapters.py
 
 train: venv ## train the model that ships again: memformer_lite/models/stories.safetensors
-	$(PY) -m memformer_lite.train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
+	$(PY) -m memformer_lite train stories --seed 1 --save-model memformer_lite/models/stories.safetensors
 
 experiments: venv ## run the experiments that are not on record, two at a time
-	$(PY) -m memformer_lite.experiments --workers 2
+	$(PY) -m memformer_lite experiments --workers 2
 
 bench: venv browser ## measure speed and memory against the reference code, and the explorer
 	$(PY) tools/bench.py
@@ -47,16 +69,23 @@ address: venv ## write the public address everywhere: URL=https://github.com/OWN
 browser: venv ## find Chromium for the tests of the site, or install Debian's
 	$(PY) tools/browser.py
 
+lock: ## write constraints.txt: the version of every package that requirements.txt brings today
+	rm -rf _build/lock
+	python3 -m venv _build/lock
+	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	{ echo '# The version of every package in the tested environment, written by `make lock`.'; \
+	  _build/lock/bin/python -m pip freeze | sed 's/+.*//'; } > constraints.txt
+
 venv: .venv/ready ## make .venv from requirements.txt
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: requirements.txt constraints.txt pyproject.toml
 	@python3 -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"python3 is {v[0]}.{v[1]}: Python 3.11 or newer is needed")'
 	@echo "Setting up .venv from requirements.txt; the first time takes a few minutes …"
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
 clean: ## remove what make book and make test have made, except .venv
-	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find memformer_lite tests tools book -name __pycache__ -prune -exec rm -rf {} +

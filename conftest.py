@@ -1,17 +1,15 @@
-"""What holds for every run of pytest here: chapters compare strictly, nothing goes untested.
+"""What holds for every run of pytest here: nothing goes untested, and workers share evenly.
 
-`pytest --nbval book` runs each chapter and compares its text outputs with the committed ones.
 A run in which a test was skipped, expected to fail, left out or not reached does not pass.
 """
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent
-# Kernels started by nbval find this tree's package; one thread, as each worker has one core.
+# Kernels and programs that tests start find this tree's package; a worker has one core.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
@@ -22,26 +20,27 @@ os.environ["MEMFORMER_LITE_STATIC"] = "1"  # widgets as on the site, also where 
 collected, finished, gaps = set(), set(), []
 
 
-def pytest_configure(config):
-    if config.option.nbval and getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadscope"  # all cells of a chapter need the same kernel
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Say what one worker runs: a file's tests, or with the mark `spread` a part of them.
 
-
-def pytest_itemcollected(item):
-    """Compare text only: pictures are not committed, their text alternatives are."""
-    if hasattr(item, "cell_num"):
-        item.cell.execution_count = item.cell_num  # nbval takes None for "do not compare"
-        item.parent.skip_compare += ("text/html", "image/svg+xml")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """A warning on stderr is an error, also in a cell whose output is not compared."""
-    result = yield
-    for output in getattr(item, "test_outputs", None) or []:
-        if output.get("name") == "stderr":
-            item.raise_cell_error("The cell writes to stderr", output.text)
-    return result
+    What takes long comes first, so that no worker is left alone with it at the end.
+    """
+    for item in items:
+        mark = item.get_closest_marker("spread")
+        parts = [item.path.stem]
+        if mark and not mark.args:
+            parts.append(item.nodeid)
+        elif mark:
+            values = item.callspec.params if hasattr(item, "callspec") else {}
+            parts += [str(values[name]) for name in mark.args if name in values]
+        item.add_marker(pytest.mark.xdist_group(" ".join(parts)))
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("spread") is None,
+            "chromium" not in item.fixturenames,
+        )
+    )
 
 
 def pytest_collection_finish(session):
@@ -75,17 +74,6 @@ def pytest_runtest_logreport(report):
         finished.add(report.nodeid)
 
 
-def missing_chapters(config):
-    """Name the chapters of `_toc.yml` below the given folders of which no cell was collected."""
-    given = [Path(config.invocation_params.dir, arg.split("::")[0]) for arg in config.args]
-    chapters = re.findall(r"book/\d\d_\w+", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for chapter in (ROOT / f"{name}.ipynb" for name in chapters):
-        name = chapter.relative_to(ROOT).as_posix()
-        asked = any(folder.resolve() in chapter.parents for folder in given)
-        if asked and not any(item.startswith(f"{name}::") for item in collected):
-            yield f"no cell collected: {name}"
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
     config = session.config
@@ -97,8 +85,6 @@ def pytest_sessionfinish(session, exitstatus):
     if any(arg.startswith(("-k", "--lf")) for arg in config.invocation_params.args):
         gaps[:] = [gap for gap in gaps if not gap.startswith("deselected")]  # asked for
     gaps.extend(f"not run: {name}" for name in sorted(collected - finished))
-    if config.option.nbval:
-        gaps.extend(missing_chapters(config))
     if gaps and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

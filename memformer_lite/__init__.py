@@ -2,34 +2,35 @@
 
 from memformer_lite.attention import Attention, FeedForward, PreNorm, Residual
 from memformer_lite.bucketing import RelativePositionBias, relative_position_bucket
-from memformer_lite.decoder import (
-    AutoregressiveWrapper,
-    Decoder,
-    DecoderCache,
-    sample_token,
-    top_k,
-    top_p,
-)
-from memformer_lite.encoder import Encoder, TransformerWrapper
-from memformer_lite.memformer import Memformer, Results, load_reference, reference_state_dict
-from memformer_lite.memory import MemoryWriter, SlotAttention
-from memformer_lite.record import record
+from memformer_lite.decoder import AutoregressiveWrapper, Decoder, DecoderCache
+from memformer_lite.encoder import Encoder, Layer, TransformerWrapper
+from memformer_lite.inside.record import record
+from memformer_lite.inside.trace import RecordedSegment, Trace
+from memformer_lite.memformer import Memformer, Results
+from memformer_lite.memory import BMN, GRUGate, MemoryRule, MemoryWriter, SlotAttention
+from memformer_lite.reference import load_reference, reference_state_dict
 from memformer_lite.replay import (
     ReplayResult,
     bptt_backward,
     memory_replay_backprop,
     replay_backward,
 )
-from memformer_lite.trace import RecordedSegment, Trace
+from memformer_lite.sampling import sample_token, top_k, top_p
+
+__version__ = "0.1.0"
 
 __all__ = [
+    "BMN",
     "Attention",
     "AutoregressiveWrapper",
     "Decoder",
     "DecoderCache",
     "Encoder",
     "FeedForward",
+    "GRUGate",
+    "Layer",
     "Memformer",
+    "MemoryRule",
     "MemoryWriter",
     "PreNorm",
     "RecordedSegment",

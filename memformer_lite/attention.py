@@ -4,20 +4,16 @@ A mask is bool and True means "may look", as in `torch.nn.functional.scaled_dot_
 and opposite to `torch.nn.MultiheadAttention`.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memformer_lite.validation import (
-    check_dropout,
-    check_features,
-    check_flag,
-    check_heads,
-    check_integer,
-    check_mask,
-)
+from memformer_lite.doors import check_looking, check_rows
+from memformer_lite.validation import check_options, unchecked
 
 
 class Residual(nn.Module):
@@ -68,18 +64,14 @@ class FeedForward(nn.Module):
         mult: the hidden layer is `mult` times as wide as `dim`; at least 1.
         dropout: probability in [0, 1) with which an output is set to 0 in training.
 
-    Raises:
-        TypeError, ValueError: an option outside its range.
-
     Source:
         The reference's class of the same name, which has no dropout.
     """
 
     def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0):
         super().__init__()
-        check_integer("dim", dim, at_least=1)
-        check_integer("mult", mult, at_least=1)
-        check_dropout(dropout)
+        if unchecked():
+            check_options(dim=dim, mult=mult, dropout=dropout)
         self.net = nn.Sequential(
             nn.Linear(dim, dim * mult),
             nn.GELU(),
@@ -101,8 +93,8 @@ class Attention(nn.Module):
         causal: True lets a row look at itself and at earlier rows only. Not with a `context`.
         dropout: probability in [0, 1) with which a weight is set to 0 in training.
 
-    Raises:
-        TypeError, ValueError: an option outside its range.
+    Derivatives of derivatives need the attention that torch can differentiate twice: call the
+    model under `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`. `torch.func` works as it is.
 
     Source:
         Vaswani et al. 2017, section 3.2; layout and names follow the reference's `Attention`.
@@ -113,9 +105,8 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, *, heads: int = 8, causal: bool = False, dropout: float = 0.0):
         super().__init__()
-        check_heads(dim, heads)
-        check_flag("causal", causal)
-        check_dropout(dropout)
+        if unchecked():
+            check_options(dim=dim, heads=heads, causal=causal, dropout=dropout)
         self.dim = dim
         self.heads = heads
         self.causal = causal
@@ -164,38 +155,35 @@ class Attention(nn.Module):
             (b, i, d).
 
         Raises:
-            TypeError: wrong dtype.
-            ValueError: wrong shape; `causal` or no context with what does not fit it.
+            ValueError: `causal` with a context, `attend_self` without one.
         """
-        weight = self.to_q.weight
-        check_features("x", x, (None, None, self.dim), like=weight)
-        if context is not None:
-            check_features("context", context, (x.shape[0], None, self.dim), like=weight)
-            if self.causal:
-                raise ValueError("context: expected None, since causal=True orders x alone")
-        elif attend_self:
-            raise ValueError("attend_self=True: expected a context to put behind x, got None")
+        is_door = unchecked()
+        if is_door:
+            check_rows(self, x, context, attend_self)
         if context is None:
-            source = x
+            source = x  # (b, j, d)
             kv_mask = query_mask if kv_mask is None else kv_mask
         else:
             source = torch.cat((x, context), dim=1) if attend_self else context
         queries = self.split_heads(self.to_q(x))  # (b, h, i, d / h)
         keys, values = self.project(source) if cache is None else cache(self.project, source)
         size = (x.shape[0], x.shape[1], keys.shape[2])
+        if is_door:
+            masks = {"mask": mask, "query_mask": query_mask, "kv_mask": kv_mask}
+            check_looking(self, size, pos_bias=pos_bias, **masks)
         allowed = self._allowed(size, mask, query_mask, kv_mask, x.device)
         seeing = None
         if allowed is not None:
             # A row without any key would be nan: it looks at all, and its result is erased.
             seeing = allowed.any(dim=-1, keepdim=True)
             allowed = allowed | ~seeing
-        _check_bias(pos_bias, (size[0], self.heads, *size[1:]), like=weight)
         bias = pos_bias if allowed is None else allowed
         if pos_bias is not None and allowed is not None:
             bias = pos_bias.masked_fill(~allowed, float("-inf"))
-        attend = F.scaled_dot_product_attention
+        attend: Callable = F.scaled_dot_product_attention
         dropout = self.dropout if self.training else 0.0
-        if bias is not None and (bias.requires_grad or (dropout and pos_bias is not None)):
+        # Not asked of `requires_grad`: torch.func hides there that gradients are wanted.
+        if pos_bias is not None and (torch.is_grad_enabled() or dropout):
             attend = _attend_with_learned_bias
         out = attend(queries, keys, values, bias, dropout)  # (b, h, i, d / h)
         if seeing is not None:
@@ -204,10 +192,7 @@ class Attention(nn.Module):
 
     def _allowed(self, size, mask, query_mask, kv_mask, device) -> Tensor | None:
         """Join all masks to one that broadcasts to (b, h, i, j); None: everything is allowed."""
-        b, i, j = size
-        check_mask("mask", mask, (b, i, j))
-        check_mask("query_mask", query_mask, (b, i))
-        check_mask("kv_mask", kv_mask, (b, j))
+        _, i, j = size
         masks = []
         if self.causal and i > 1:
             masks.append(torch.ones(1, 1, i, j, dtype=torch.bool, device=device).tril(j - i))
@@ -219,10 +204,7 @@ class Attention(nn.Module):
             masks.append(kv_mask[:, None, None, :])
         if not masks:
             return None
-        allowed = masks[0]
-        for more in masks[1:]:
-            allowed = allowed & more
-        return allowed
+        return functools.reduce(operator.and_, masks)
 
 
 def _attend_with_learned_bias(
@@ -231,16 +213,7 @@ def _attend_with_learned_bias(
     """`scaled_dot_product_attention`, spelt out: torch's own is slower where a bias is learned.
 
     It then takes a general path that looks for rows without any key; here there are none. With
-    dropout it is taken without gradients too, so that a replay throws the same dice on any device.
+    dropout it is taken without gradients too: a replay then draws the same numbers on any device.
     """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.mT + bias  # (b, h, i, j)
     return F.dropout(scores.softmax(dim=-1), dropout) @ values
-
-
-def _check_bias(pos_bias: Tensor | None, shape: tuple[int, int, int, int], like: Tensor) -> None:
-    """Raise unless `pos_bias` is None or (1 or b, 1 or h, i, j)."""
-    if pos_bias is None:
-        return
-    check_features("pos_bias", pos_bias, (None, None, *shape[2:]), like=like)
-    if pos_bias.shape[0] not in (1, shape[0]) or pos_bias.shape[1] not in (1, shape[1]):
-        raise ValueError(f"pos_bias: expected 1 or {shape[:2]} first, got {tuple(pos_bias.shape)}")

@@ -5,25 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from memformer_lite.validation import check_flag, check_integer
-
-
-def _check_buckets(bidirectional: bool, num_buckets: int, max_distance: int) -> None:
-    """Raise where the buckets cannot hold both an exact and a logarithmic range."""
-    check_flag("bidirectional", bidirectional)
-    fewest = 4 if bidirectional else 2
-    check_integer("num_buckets", num_buckets, at_least=fewest)
-    check_integer("max_distance", max_distance, at_least=1)
-    if bidirectional and num_buckets % 2:
-        raise ValueError(
-            f"num_buckets={num_buckets}: expected an even number, half for each direction"
-        )
-    max_exact = num_buckets // 4 if bidirectional else num_buckets // 2
-    if max_distance <= max_exact:
-        raise ValueError(
-            f"max_distance={max_distance}: expected more than {max_exact}, "
-            f"the distances that num_buckets={num_buckets} keeps exact"
-        )
+from memformer_lite.doors import check_buckets, check_integral
+from memformer_lite.validation import check_integers, check_options, checked, unchecked
 
 
 def relative_position_bucket(
@@ -50,7 +33,6 @@ def relative_position_bucket(
         Bucket indices from 0 to `num_buckets - 1`, long, in the shape of `relative_position`.
 
     Raises:
-        TypeError: `relative_position` is not an integer tensor, or an option is not an integer.
         ValueError: the options leave no exact or no logarithmic range.
 
     Source:
@@ -58,22 +40,16 @@ def relative_position_bucket(
         The reference, `_relative_position_bucket`, calls this flag `causal` and sets it the
         wrong way round for both encoder and decoder; its `max_distance` is never passed on.
     """
-    _check_buckets(bidirectional, num_buckets, max_distance)
-    integral = isinstance(relative_position, Tensor) and not (
-        relative_position.is_floating_point()
-        or relative_position.is_complex()
-        or relative_position.dtype == torch.bool
-    )
-    if not integral:
-        kind = getattr(relative_position, "dtype", type(relative_position).__name__)
-        raise TypeError(f"relative_position: expected an integer tensor, got {kind}")
+    if unchecked():
+        check_buckets(bidirectional, num_buckets, max_distance)
+        check_integral("relative_position", relative_position)
     relative_position = relative_position.long()
     if bidirectional:
         num_buckets //= 2
         first = (relative_position > 0).long() * num_buckets
         distance = relative_position.abs()
     else:
-        first = 0
+        first = torch.zeros_like(relative_position)
         distance = (-relative_position).clamp(min=0)
     max_exact = num_buckets // 2
     # The clamp keeps log away from 0; those entries take the exact branch below anyway.
@@ -92,10 +68,6 @@ class RelativePositionBias(nn.Module):
         num_buckets: rows of the table.
         max_distance: in tokens; from here on all distances share one bucket.
 
-    Raises:
-        TypeError: an option is not an integer.
-        ValueError: options that `relative_position_bucket` refuses, or fewer than 1 head.
-
     Source:
         T5. The reference computes the table again in every layer; here the caller does it once
         a forward pass.
@@ -105,8 +77,9 @@ class RelativePositionBias(nn.Module):
         self, *, heads: int = 8, bidirectional: bool, num_buckets: int = 32, max_distance: int = 128
     ):
         super().__init__()
-        check_integer("heads", heads, at_least=1)
-        _check_buckets(bidirectional, num_buckets, max_distance)
+        if unchecked():
+            check_options(heads=heads)
+            check_buckets(bidirectional, num_buckets, max_distance)
         self.bidirectional = bidirectional
         self.num_buckets = num_buckets
         self.max_distance = max_distance
@@ -122,23 +95,30 @@ class RelativePositionBias(nn.Module):
 
         Returns:
             Biases, (1, h, i, j).
-
-        Raises:
-            TypeError, ValueError: a length that is no integer, or too small.
         """
-        check_integer("q_len", q_len, at_least=1)
-        check_integer("k_len", k_len, at_least=1)
-        check_integer("q_start", q_start, at_least=0)
+        if unchecked():
+            check_options(q_len=q_len, k_len=k_len)
+            check_integers(0, q_start=q_start)
         # An entry depends on the offset alone, so q_len + k_len - 1 look-ups fill the matrix.
         offsets = torch.arange(
             1 - q_start - q_len, k_len - q_start, device=self.relative_attention_bias.weight.device
         )
-        buckets = relative_position_bucket(
-            offsets,
-            bidirectional=self.bidirectional,
-            num_buckets=self.num_buckets,
-            max_distance=self.max_distance,
-        )
+        with checked():
+            buckets = relative_position_bucket(
+                offsets,
+                bidirectional=self.bidirectional,
+                num_buckets=self.num_buckets,
+                max_distance=self.max_distance,
+            )
         by_offset = self.relative_attention_bias(buckets).T.contiguous()  # (h, i + j - 1)
-        # Window s holds the row of query q_len - 1 - s.
-        return by_offset.unfold(-1, k_len, 1).flip(-2).unsqueeze(0)  # (1, h, i, j)
+        return _rows_of_offsets(by_offset, q_len, k_len)[None]
+
+
+def _rows_of_offsets(by_offset: Tensor, q_len: int, k_len: int) -> Tensor:
+    """Return the matrix (h, i, j) whose last row starts with (h, i + j - 1), the others later."""
+    if not torch.compiler.is_compiling():
+        return by_offset.unfold(-1, k_len, 1).flip(-2)  # window s is row q_len - 1 - s
+    # `unfold` would fix the lengths in a graph; this keeps them open and takes a little longer.
+    rows = torch.arange(q_len - 1, -1, -1, device=by_offset.device)[:, None]
+    places = rows + torch.arange(k_len, device=by_offset.device)  # (i, j)
+    return by_offset.index_select(1, places.flatten()).view(-1, q_len, k_len)

@@ -1,25 +1,27 @@
-"""The decoder: causal, reading the encoder's output; loss, sampling and a cache (chapter 06)."""
+"""The decoder: causal, reading the encoder's output; loss, writing and a cache (chapter 06)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memformer_lite.attention import Attention, FeedForward, PreNorm, Residual
 from memformer_lite.bucketing import RelativePositionBias
-from memformer_lite.encoder import TransformerWrapper
-from memformer_lite.validation import (
-    check_features,
-    check_flag,
-    check_integer,
-    check_mask,
-    check_number,
-    check_tokens,
+from memformer_lite.doors import (
+    check_context,
+    check_layers,
+    check_sampling,
+    check_target,
+    check_writing,
 )
+from memformer_lite.encoder import LayerStack, TransformerWrapper
+from memformer_lite.sampling import sample_token
+from memformer_lite.validation import check_options, checked, unchecked
 
 
-class Decoder(nn.Module):
+class Decoder(LayerStack):
     """Layers of causal self-attention, attention to the encoder output, and feed-forward.
 
     Args:
@@ -29,9 +31,6 @@ class Decoder(nn.Module):
         dropout: probability in [0, 1), on attention weights and feed-forward outputs.
         bidirectional_buckets: False gives all position buckets to the past. True repeats the
             reference's mistake, for its weights only.
-
-    Raises:
-        TypeError, ValueError: an option outside its range.
 
     Source:
         Vaswani et al. 2017 with pre-norm and T5 positions, as in the reference. Where we differ:
@@ -49,22 +48,13 @@ class Decoder(nn.Module):
         dropout: float = 0.0,
         bidirectional_buckets: bool = False,
     ):
-        super().__init__()
-        check_integer("depth", depth, at_least=1)
-        check_flag("bidirectional_buckets", bidirectional_buckets)
-        self.dim = dim
-        self.rel_pos_emb = RelativePositionBias(heads=heads, bidirectional=bidirectional_buckets)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    Residual(
-                        PreNorm(dim, Attention(dim, heads=heads, causal=True, dropout=dropout))
-                    ),
-                    Residual(PreNorm(dim, Attention(dim, heads=heads, dropout=dropout))),
-                    Residual(PreNorm(dim, FeedForward(dim, dropout=dropout))),
-                ]
-            )
-            for _ in range(depth)
+        super().__init__(
+            dim,
+            depth,
+            heads=heads,
+            dropout=dropout,
+            causal=True,
+            bidirectional_buckets=bidirectional_buckets,
         )
 
     def forward(
@@ -88,26 +78,24 @@ class Decoder(nn.Module):
             (b, n, d).
 
         Raises:
-            TypeError, ValueError: wrong dtype or shape, or a mask without what it masks.
+            ValueError: a mask without what it masks; more tokens than the cache has room for.
         """
-        table = self.rel_pos_emb.relative_attention_bias.weight
-        check_features("x", x, (None, None, self.dim), like=table)
-        check_mask("tgt_mask", tgt_mask, tuple(x.shape[:2]))
-        if context is not None:
-            check_features("context", context, (x.shape[0], None, self.dim))
-            check_mask("src_mask", src_mask, tuple(context.shape[:2]))
-        elif src_mask is not None:
-            raise ValueError("src_mask: expected None, since there is no context to mask")
-        if cache is not None and tgt_mask is not None:
-            raise ValueError("tgt_mask: expected None, since cached tokens are all real")
+        if unchecked():
+            check_layers(self, x, context, src_mask, tgt_mask=tgt_mask)
+            if cache is not None and tgt_mask is not None:
+                raise ValueError("tgt_mask: expected None, since cached tokens are all real")
         n = x.shape[1]
-        pos_bias = self.rel_pos_emb(n, n) if cache is None else cache.bias(self.rel_pos_emb, n)
-        for index, (self_attention, cross_attention, feed_forward) in enumerate(self.layers):
-            past, fixed = (None, None) if cache is None else cache.layer(index)
-            x = self_attention(x, pos_bias=pos_bias, query_mask=tgt_mask, cache=past)
-            if context is not None:
-                x = cross_attention(x, context=context, kv_mask=src_mask, cache=fixed)
-            x = feed_forward(x)
+        with checked():
+            bias = self.rel_pos_emb(n, n) if cache is None else cache.bias(self.rel_pos_emb, n)
+            for index, layer in enumerate(self.layers):
+                x = layer(
+                    x,
+                    context,
+                    pos_bias=bias,
+                    query_mask=tgt_mask,
+                    kv_mask=src_mask,
+                    caches=(None, None) if cache is None else cache.layer(index),
+                )
         if cache is not None:
             cache.length += n
         return x
@@ -128,11 +116,13 @@ class _Growing:
         new = project(source)
         if self.both is None:
             b, h, _, d = new[0].shape
-            self.both = tuple(x.new_empty(b, h, self.max_length, d) for x in new)
+            keys, values = (x.new_empty(b, h, self.max_length, d) for x in new)
+            self.both = keys, values
         start, self.length = self.length, self.length + source.shape[1]
         for kept, x in zip(self.both, new, strict=True):
             kept[:, :, start : self.length] = x
-        return tuple(kept[:, :, : self.length] for kept in self.both)
+        keys, values = (kept[:, :, : self.length] for kept in self.both)
+        return keys, values
 
 
 class _Fixed:
@@ -159,15 +149,13 @@ class DecoderCache:
     Args:
         max_length: most tokens it will ever see, at least 1.
 
-    Raises:
-        TypeError, ValueError: `max_length` outside its range.
-
     Source:
         Ours; the reference decodes every prefix from the start.
     """
 
     def __init__(self, max_length: int):
-        check_integer("max_length", max_length, at_least=1)
+        if unchecked():
+            check_options(max_length=max_length)
         self.max_length = max_length
         self.length = 0
         self._last_row: Tensor | None = None
@@ -193,94 +181,6 @@ class DecoderCache:
         while len(self._layers) <= index:
             self._layers.append((_Growing(self.max_length), _Fixed()))
         return self._layers[index]
-
-
-def top_k(logits: Tensor, k: int) -> Tensor:
-    """Keep the `k` largest logits of each row and set the others to -inf.
-
-    Args:
-        logits: (b, v), floating.
-        k: from 1 to v; ties are broken so that exactly `k` remain.
-
-    Raises:
-        TypeError, ValueError: `k` outside its range, or `logits` of another shape or dtype.
-
-    Source:
-        Fan et al. 2018. The reference's function of this name takes a share and can keep none.
-    """
-    check_features("logits", logits, (None, None))
-    check_integer("top_k", k, at_least=1)
-    if k > logits.shape[-1]:
-        raise ValueError(f"top_k={k}: expected at most the vocabulary, {logits.shape[-1]}")
-    values, indices = logits.topk(k, dim=-1)
-    return torch.full_like(logits, float("-inf")).scatter(-1, indices, values)
-
-
-def top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep the fewest most likely tokens whose probabilities sum to at least `p`.
-
-    Args:
-        logits: (b, v), floating.
-        p: in (0, 1]; the most likely token always stays, and 1 keeps all.
-
-    Raises:
-        TypeError, ValueError: `p` outside its range, or `logits` of another shape or dtype.
-
-    Source:
-        Holtzman et al. 2020. The reference's function of this name compares with 1 - p.
-    """
-    check_features("logits", logits, (None, None))
-    tiny = torch.finfo(torch.float32).tiny
-    check_number("top_p", p, low=tiny, high=1.0, expected="a probability in (0, 1]")
-    if p == 1:
-        return logits.clone()  # a sum of rounded probabilities may reach 1 too early
-    ordered, indices = logits.sort(dim=-1, descending=True)
-    probabilities = ordered.double().softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities  # mass of all more likely tokens
-    ordered = ordered.masked_fill(before >= p, float("-inf"))
-    return torch.empty_like(logits).scatter(-1, indices, ordered)
-
-
-def sample_token(
-    logits: Tensor,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Choose one token a row.
-
-    Args:
-        logits: (b, v), floating.
-        temperature: divides the logits; 0 takes the most likely token (greedy).
-        top_k: keep that many tokens before choosing.
-        top_p: then keep the fewest tokens that hold that probability.
-        generator: the source of randomness; None: torch's global one.
-
-    Returns:
-        Token ids, long (b,).
-
-    Raises:
-        TypeError, ValueError: an option outside its range.
-    """
-    check_features("logits", logits, (None, None))
-    huge = torch.finfo(torch.float32).max
-    check_number("temperature", temperature, low=0.0, high=huge, expected="a number, 0 or more")
-    if temperature > 0:
-        # The largest logit becomes 0, so that no temperature can overflow the others upwards.
-        logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
-    if top_k is not None:
-        logits = _keep_top_k(logits, top_k)
-    if top_p is not None:
-        logits = _keep_top_p(logits, top_p)
-    if temperature == 0:
-        return logits.argmax(dim=-1)
-    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(-1)
-
-
-# The keywords of sample_token bear the functions' names.
-_keep_top_k, _keep_top_p = top_k, top_p
 
 
 class AutoregressiveWrapper(nn.Module):
@@ -318,29 +218,19 @@ class AutoregressiveWrapper(nn.Module):
 
         Returns:
             A scalar; 0 where no real token is left to guess.
-
-        Raises:
-            TypeError, ValueError: wrong dtype, shape, length or token id.
         """
-        self.check_target(tgt, tgt_mask)
+        if unchecked():
+            check_target(self.net, tgt, tgt_mask, at_least=2)
+            weight = self.net.token_emb.weight
+            check_context(context, src_mask, batch=len(tgt), dim=weight.shape[1], like=weight)
         seen = None if tgt_mask is None else tgt_mask[:, :-1]
-        logits = self.net(tgt[:, :-1], context=context, tgt_mask=seen, src_mask=src_mask)
+        with checked():
+            logits = self.net(tgt[:, :-1], context=context, tgt_mask=seen, src_mask=src_mask)
         if tgt_mask is None:
             return F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:])
         losses = F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:], reduction="none")  # (b, n-1)
         real = tgt_mask[:, 1:]
         return losses.masked_fill(~real, 0.0).sum() / real.sum().clamp(min=1)
-
-    def check_target(self, tgt: Tensor, tgt_mask: Tensor | None) -> None:
-        """Raise, as `forward` does, where a target or its mask has a wrong dtype, shape or id."""
-        check_tokens(
-            "tgt",
-            tgt,
-            num_tokens=self.net.num_tokens,
-            max_seq_len=self.max_seq_len,
-            at_least=2,
-        )
-        check_mask("tgt_mask", tgt_mask, tuple(tgt.shape))
 
     @torch.no_grad()
     def generate(
@@ -380,32 +270,18 @@ class AutoregressiveWrapper(nn.Module):
 
         Returns:
             The new tokens only, long (b, seq_len).
-
-        Raises:
-            TypeError, ValueError: wrong dtype, shape, token id or option.
         """
-        vocabulary = self.net.num_tokens
-        check_tokens("start_tokens", start_tokens, num_tokens=vocabulary)
-        check_integer("seq_len", seq_len, at_least=1)
-        check_flag("use_cache", use_cache)
-        for name, token in (("eos_token", eos_token), ("pad_token", pad_token)):
-            if name == "eos_token" and token is None:
-                continue
-            check_integer(name, token, at_least=0)
-            if token >= vocabulary:
-                raise ValueError(f"{name}={token}: expected a token id below {vocabulary}")
-        if context is not None:
-            check_features("context", context, (start_tokens.shape[0], None, None))
-            check_mask("context_mask", context_mask, tuple(context.shape[:2]))
-        elif context_mask is not None:
-            raise ValueError("context_mask: expected None, since there is no context to mask")
+        if unchecked():
+            ends: dict[str, Any] = {"pad_token": pad_token, "eos_token": eos_token}
+            options = ends | {"seq_len": seq_len, "use_cache": use_cache}
+            check_writing(self.net, start_tokens, context, context_mask, **options)
+            vocabulary = self.net.num_tokens
+            check_sampling(vocabulary, temperature=temperature, top_k=top_k, top_p=top_p)
         b, start = start_tokens.shape
         tokens = F.pad(start_tokens, (0, seq_len), value=pad_token)  # (b, start + seq_len)
         done = torch.zeros(b, dtype=torch.bool, device=tokens.device)
-        cache = DecoderCache(min(start + seq_len, self.max_seq_len)) if use_cache else None
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
+        with checked(), _evaluating(self):
+            cache = DecoderCache(min(start + seq_len, self.max_seq_len)) if use_cache else None
             for end in range(start, start + seq_len):
                 if end > self.max_seq_len:
                     cache = None
@@ -414,18 +290,23 @@ class AutoregressiveWrapper(nn.Module):
                     tokens[:, first:end], context=context, src_mask=context_mask, cache=cache
                 )[:, -1]
                 new = sample_token(
-                    logits,
-                    temperature=temperature,
-                    top_k=top_k,
-                    top_p=top_p,
-                    generator=generator,
+                    logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator
                 )
                 tokens[:, end] = torch.where(done, pad_token, new)
                 if eos_token is not None:
                     done = done | (new == eos_token)
                     if done.all():
                         break
-        finally:
-            for module, training in modes.items():
-                module.training = training
         return tokens[:, start:]
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and each of its parts back into its own mode after it."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

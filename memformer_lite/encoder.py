@@ -1,19 +1,111 @@
 """The encoder: in every layer, tokens look around, read the memory, and think (chapter 04)."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from memformer_lite.attention import Attention, FeedForward, PreNorm, Residual
+from memformer_lite.attention import Attention, FeedForward
 from memformer_lite.bucketing import RelativePositionBias
-from memformer_lite.validation import (
-    check_features,
-    check_flag,
-    check_integer,
-    check_mask,
-    check_tokens,
-)
+from memformer_lite.doors import check_layers
+from memformer_lite.validation import check_options, check_tokens, checked, unchecked
 
 
-class Encoder(nn.Module):
+class Layer(nn.Module):
+    """Look around among the tokens, read another source, think: each pre-normed and added.
+
+    Every step is `Residual(PreNorm(…))` written out, so that its parts have names: `look_around`
+    and `read` are `Attention`, `think` is a `FeedForward`, and each has its norm beside it.
+
+    Args:
+        dim: width d, a multiple of `heads`.
+        heads: number of heads h, of both attentions.
+        causal: True lets a token look around among earlier tokens only.
+        dropout: probability in [0, 1), on attention weights and feed-forward outputs.
+
+    Source:
+        Reading between self-attention and feed-forward: both papers. Pre-norm: the reference.
+    """
+
+    def __init__(self, dim: int, *, heads: int = 8, causal: bool = False, dropout: float = 0.0):
+        super().__init__()
+        self.look_around = Attention(dim, heads=heads, causal=causal, dropout=dropout)
+        self.look_around_norm = nn.LayerNorm(dim)
+        self.read = Attention(dim, heads=heads, dropout=dropout)
+        self.read_norm = nn.LayerNorm(dim)
+        self.think = FeedForward(dim, dropout=dropout)
+        self.think_norm = nn.LayerNorm(dim)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        pos_bias: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        kv_mask: Tensor | None = None,
+        caches: tuple[Callable | None, Callable | None] = (None, None),
+    ) -> Tensor:
+        """Take one layer's three steps.
+
+        Args:
+            x: tokens, (b, n, d).
+            context: what is read, (b, j, d): the memory, or a decoder's encoder output; None:
+                nothing is read.
+            pos_bias: added to the scores of looking around, (1, h, n, n).
+            query_mask: real tokens, bool (b, n).
+            kv_mask: real rows of the context, bool (b, j).
+            caches: those of looking around and of reading, see `Attention`.
+
+        Returns:
+            (b, n, d).
+        """
+        past, fixed = caches
+        x = x + self.look_around(
+            self.look_around_norm(x), pos_bias=pos_bias, query_mask=query_mask, cache=past
+        )
+        if context is not None:
+            x = x + self.read(self.read_norm(x), context=context, kv_mask=kv_mask, cache=fixed)
+        return x + self.think(self.think_norm(x))
+
+
+class LayerStack(nn.Module):
+    """What `Encoder` and `Decoder` share: a stack of layers and one position bias for all.
+
+    Args:
+        dim: width d, a multiple of `heads`.
+        depth: number of layers l, at least 1.
+        heads: number of heads h.
+        dropout: probability in [0, 1), on attention weights and feed-forward outputs.
+        causal: True lets a token look at earlier tokens only.
+        bidirectional_buckets: True gives past and future position buckets of their own, False
+            gives all to the past.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        *,
+        heads: int,
+        dropout: float,
+        causal: bool,
+        bidirectional_buckets: bool,
+    ):
+        super().__init__()
+        if unchecked():
+            sizes = {"dim": dim, "depth": depth, "heads": heads}
+            check_options(**sizes, dropout=dropout, bidirectional_buckets=bidirectional_buckets)
+        self.dim = dim
+        with checked():
+            self.rel_pos_emb = RelativePositionBias(
+                heads=heads, bidirectional=bidirectional_buckets
+            )
+            self.layers = nn.ModuleList(
+                Layer(dim, heads=heads, causal=causal, dropout=dropout) for _ in range(depth)
+            )
+
+
+class Encoder(LayerStack):
     """Layers of self-attention, reading of the memory, and feed-forward, each pre-normed.
 
     Args:
@@ -23,9 +115,6 @@ class Encoder(nn.Module):
         dropout: probability in [0, 1), on attention weights and feed-forward outputs.
         bidirectional_buckets: True gives past and future buckets of their own. False repeats the
             reference's mistake, for its weights only.
-
-    Raises:
-        TypeError, ValueError: an option outside its range.
 
     Source:
         Reading between self-attention and feed-forward in every layer: both papers. Pre-norm and
@@ -43,20 +132,13 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         bidirectional_buckets: bool = True,
     ):
-        super().__init__()
-        check_integer("depth", depth, at_least=1)
-        check_flag("bidirectional_buckets", bidirectional_buckets)
-        self.dim = dim
-        self.rel_pos_emb = RelativePositionBias(heads=heads, bidirectional=bidirectional_buckets)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    Residual(PreNorm(dim, Attention(dim, heads=heads, dropout=dropout))),
-                    Residual(PreNorm(dim, Attention(dim, heads=heads, dropout=dropout))),
-                    Residual(PreNorm(dim, FeedForward(dim, dropout=dropout))),
-                ]
-            )
-            for _ in range(depth)
+        super().__init__(
+            dim,
+            depth,
+            heads=heads,
+            dropout=dropout,
+            causal=False,
+            bidirectional_buckets=bidirectional_buckets,
         )
 
     def forward(
@@ -71,19 +153,13 @@ class Encoder(nn.Module):
 
         Returns:
             (b, n, d); rows of padding hold numbers without meaning.
-
-        Raises:
-            TypeError, ValueError: wrong dtype or shape.
         """
-        table = self.rel_pos_emb.relative_attention_bias.weight
-        check_features("x", x, (None, None, self.dim), like=table)
-        check_mask("src_mask", src_mask, tuple(x.shape[:2]))
-        pos_bias = self.rel_pos_emb(x.shape[1], x.shape[1])
-        for self_attention, read, feed_forward in self.layers:
-            x = self_attention(x, pos_bias=pos_bias, query_mask=src_mask)
-            if context is not None:
-                x = read(x, context=context)
-            x = feed_forward(x)
+        if unchecked():
+            check_layers(self, x, context, src_mask=src_mask)
+        with checked():
+            pos_bias = self.rel_pos_emb(x.shape[1], x.shape[1])
+            for layer in self.layers:
+                x = layer(x, context, pos_bias=pos_bias, query_mask=src_mask)
         return x
 
 
@@ -96,9 +172,6 @@ class TransformerWrapper(nn.Module):
         dim: width d.
         layer_blocks: an `Encoder` or a `Decoder`.
         return_logits: True ends in logits (b, n, v), False in features (b, n, d).
-
-    Raises:
-        TypeError, ValueError: an option outside its range.
 
     Source:
         The reference's class of the same name, which never looks at `max_seq_len`.
@@ -114,9 +187,9 @@ class TransformerWrapper(nn.Module):
         return_logits: bool = True,
     ):
         super().__init__()
-        check_integer("num_tokens", num_tokens, at_least=1)
-        check_integer("max_seq_len", max_seq_len, at_least=1)
-        check_flag("return_logits", return_logits)
+        if unchecked():
+            sizes = {"num_tokens": num_tokens, "max_seq_len": max_seq_len, "dim": dim}
+            check_options(**sizes, return_logits=return_logits)
         self.num_tokens = num_tokens
         self.max_seq_len = max_seq_len
         self.token_emb = nn.Embedding(num_tokens, dim)
@@ -134,10 +207,10 @@ class TransformerWrapper(nn.Module):
 
         Returns:
             (b, n, v) with `return_logits`, else (b, n, d).
-
-        Raises:
-            TypeError, ValueError: wrong dtype, shape, length or token id.
         """
-        check_tokens("tokens", tokens, num_tokens=self.num_tokens, max_seq_len=self.max_seq_len)
-        x = self.layer_blocks(self.token_emb(tokens), **inputs)
+        if unchecked():
+            check_tokens("tokens", tokens, num_tokens=self.num_tokens, max_seq_len=self.max_seq_len)
+        ours = isinstance(self.layer_blocks, LayerStack)
+        with checked(ours and not unchecked()):  # layers of the reader's own check what they call
+            x = self.layer_blocks(self.token_emb(tokens), **inputs)
         return self.to_logits(self.norm(x))

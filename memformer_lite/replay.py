@@ -1,13 +1,21 @@
 """Learning through many segments, holding the graph of one: memory replay (chapter 08)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from memformer_lite.doors import (
+    check_one_each,
+    check_recurrence,
+    check_source,
+    check_step,
+    check_target_of,
+    need_decoder,
+)
 from memformer_lite.memformer import Memformer
-from memformer_lite.validation import check_integer, check_mask, check_tokens
+from memformer_lite.validation import check_options, checked, unchecked
 
 State = Tensor | tuple[Tensor, ...]  # what is carried: a memory, or several tensors
 Step = Callable[[object, State], tuple[Tensor | None, State]]
@@ -49,17 +57,18 @@ def bptt_backward(
     Source:
         Truncation as in every recurrent network; v1 of the paper compares with both.
     """
-    segments = _check(segments, mems)
+    segments = list(segments)
+    check_recurrence(segments, mems)
     if detach_every is not None:
-        check_integer("detach_every", detach_every, at_least=1)
+        check_options(detach_every=detach_every)
     size = detach_every or len(segments)
     losses, roots = [], 0
     for first in range(0, len(segments), size):
         window = []
         for segment in segments[first : first + size]:
-            loss, mems = _call(step, segment, mems)
+            loss, mems = _run_step(step, segment, mems)
             window.append(loss)
-        roots += _send_back(window)
+        roots += _backward(window)
         losses += window
         mems = _map(_copy, mems)
     return ReplayResult(_sum(losses, roots), mems)
@@ -71,8 +80,8 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
     First a rollout without gradients fills the replay buffer with the state at the start of each
     segment. Then each segment is computed once more, last first, and the gradient of its starting
     state is handed to the segment before. The gradients are those of full back-propagation
-    through time; the memory needed grows by one state a segment. The random state is replayed
-    too, so that dropout throws the same dice both times.
+    through time; the memory needed grows by one state a segment. The state of torch's random
+    number generators is replayed too, so that dropout drops the same numbers both times.
 
     Args:
         step: called as `step(segment, mems)`; returns the segment's loss (a scalar, or None) and
@@ -101,23 +110,24 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
 
     Source:
         v1 of the paper (2020), its algorithm "memory replay back-propagation". The reference
-        (`mrbp.py`) takes a loss on the last segment only, throws new dice in the second pass,
-        runs two backward passes a segment and keeps a graph beyond it, takes no memory and
+        (`mrbp.py`) takes a loss on the last segment only, draws new random numbers in the second
+        pass, runs two backward passes a segment and keeps a graph beyond it, takes no memory and
         returns nothing. Here each segment may have a loss, and the step is the caller's.
     """
-    segments = _check(segments, mems)
-    starts, dice = _rollout(step, segments, mems)
+    segments = list(segments)
+    check_recurrence(segments, mems)
+    starts, rng_states = _rollout(step, segments, mems)
     last = _replay(step, segments[-1], starts.pop())
-    after = _get_dice()
+    rng_after = _get_rng_state()
     losses, gradients, roots = [last.loss], last.gradients, last.roots
     try:
         for index in reversed(range(len(segments) - 1)):
-            _set_dice(dice[index])
+            _set_rng_state(rng_states[index])
             loss, _, gradients, count = _replay(step, segments[index], starts.pop(), gradients)
             losses.append(loss)
             roots += count
     finally:
-        _set_dice(after)
+        _set_rng_state(rng_after)
         torch.clear_autocast_cache()
     return ReplayResult(_sum(losses[::-1], roots), last.mem)
 
@@ -153,40 +163,33 @@ def memory_replay_backprop(
         The reference's function of the same name, which takes neither a list nor `mems`, and
         returns nothing.
     """
-    if model.decoder is None:
-        raise ValueError(
-            "model: encoder_only=True has no decoder and so no loss; call replay_backward with a "
-            "step that computes your own loss"
-        )
-    check_tokens("src", src, num_tokens=model.encoder.num_tokens)
-    check_mask("src_mask", src_mask, tuple(src.shape))
-    sources = src.split(model.encoder.max_seq_len, dim=1)
+    longest = model.encoder.max_seq_len
+    decoder = need_decoder(model, "model", "; replay_backward takes a step with your own loss")
+    if unchecked():
+        check_source(model, src, src_mask, mems, longest=None)
+    sources = src.split(longest, dim=1)
     count = len(sources)
-    nothing = (None,) * count
-    source_masks = nothing if src_mask is None else src_mask.split(model.encoder.max_seq_len, dim=1)
-    targets = _one_each("tgt", tgt, count)
-    target_masks = nothing if tgt_mask is None else _one_each("tgt_mask", tgt_mask, count)
-    if isinstance(tgt_mask, Tensor) and not isinstance(tgt, Tensor):
-        raise TypeError("tgt_mask: expected a list as tgt is one, got a tensor")
-    if all(target is None for target in targets):
-        raise ValueError("tgt: expected a target for at least one segment, got none")
+    nothing: list[Tensor | None] = [None] * count
+    source_masks = nothing if src_mask is None else list(src_mask.split(longest, dim=1))
+    targets, target_masks = _one_each(tgt, tgt_mask, count)
+    for target, target_mask in zip(targets, target_masks, strict=True):
+        check_target_of(model, target, target_mask, batch=src.shape[0])  # before any gradient
 
     # A part may be in training mode where the model is not.
-    throws_dice = model.dropout > 0 and any(m.training for m in model.decoder.modules())
+    draws = model.dropout > 0 and any(m.training for m in decoder.modules())
 
-    def step(segment: tuple, mems: Tensor) -> tuple[Tensor | None, Tensor]:
+    def step(segment: Any, mems: Any) -> tuple[Tensor | None, Tensor]:
         src, src_mask, tgt, tgt_mask = segment
-        if not (torch.is_grad_enabled() or throws_dice):
+        if not (torch.is_grad_enabled() or draws):
             tgt = tgt_mask = None  # the rollout needs the memory only
         result = model(src, tgt, mems=mems, src_mask=src_mask, tgt_mask=tgt_mask)
         return result.dec_out, result.mem
 
-    for target, target_mask in zip(targets, target_masks, strict=True):
-        model.check_target(target, target_mask, batch_size=src.shape[0])  # before any gradient
     if mems is None:
         mems = model.get_initial_mem(src.shape[0])
     segments = list(zip(sources, source_masks, targets, target_masks, strict=True))
-    return replay_backward(step, segments, mems)
+    with checked():
+        return replay_backward(step, segments, mems)
 
 
 def _rollout(step: Step, segments: list, mems: State) -> tuple[list, list]:
@@ -195,15 +198,15 @@ def _rollout(step: Step, segments: list, mems: State) -> tuple[list, list]:
     The first state is `mems` itself, so that what it was computed from learns with segment 0;
     the others are leaves that collect a gradient to hand back.
     """
-    starts, dice = [mems], [_get_dice()]
+    starts, rng_states = [mems], [_get_rng_state()]
     with torch.no_grad():
         for segment in segments[:-1]:
-            _, mems = _call(step, segment, mems)
+            _, mems = _run_step(step, segment, mems)
             mems = _map(_copy, mems)
             starts.append(_map(_leaf, mems))
-            now = _get_dice()
-            dice.append(dice[-1] if _equal(now, dice[-1]) else now)  # most often: no dice thrown
-    return starts, dice
+            now, before = _get_rng_state(), rng_states[-1]
+            rng_states.append(before if _equal(now, before) else now)  # most often nothing is drawn
+    return starts, rng_states
 
 
 class _Replayed(NamedTuple):
@@ -220,18 +223,18 @@ def _replay(step: Step, segment: object, start: State, gradients: Sequence = ())
     """
     # Autocast caches casts of weights, also those made without a gradient in the rollout.
     torch.clear_autocast_cache()
-    loss, end = _call(step, segment, start)
+    loss, end = _run_step(step, segment, start)
     mem = _map(_copy, end)
     if not gradients:
         end = ()  # nothing comes back through it: its graph may go before the backward pass
-    roots = _send_back([loss], end, gradients)
+    roots = _backward([loss], end, gradients)
     collected = [tensor.grad if tensor.is_leaf else None for tensor in _tensors(start)]
     if all(gradient is None for gradient in collected):
         collected = []
     return _Replayed(None if loss is None else loss.detach(), mem, collected, roots)
 
 
-def _send_back(losses: list[Tensor | None], end: State = (), gradients: Sequence = ()) -> int:
+def _backward(losses: list[Tensor | None], end: State = (), gradients: Sequence = ()) -> int:
     """Run one backward pass from the losses, and from `end` with `gradients`; count the losses."""
     roots = [loss for loss in losses if loss is not None and loss.requires_grad]
     count = len(roots)
@@ -246,34 +249,11 @@ def _send_back(losses: list[Tensor | None], end: State = (), gradients: Sequence
     return count
 
 
-def _check(segments: Sequence, mems: State) -> list:
-    segments = list(segments)
-    if not segments:
-        raise ValueError("segments: expected at least one, got none")
-    if not all(isinstance(tensor, Tensor) for tensor in _tensors(mems)):
-        kind = type(mems).__name__
-        raise TypeError(f"mems: expected a tensor, or a tuple of tensors, got {kind}")
-    if not torch.is_grad_enabled():
-        raise RuntimeError("gradients are switched off here (torch.no_grad or inference_mode)")
-    if any(tensor.is_inference() for tensor in _tensors(mems)):
-        raise ValueError("mems: made in torch.inference_mode, no gradient can use it; clone it")
-    return segments
-
-
-def _call(step: Step, segment: object, mems: State) -> tuple[Tensor | None, State]:
+def _run_step(step: Step, segment: object, mems: State) -> tuple[Tensor | None, State]:
     """Call `step` and check what it returns."""
     result = step(segment, mems)
-    if not isinstance(result, tuple) or len(result) != 2:
-        count = len(result) if isinstance(result, tuple) else type(result).__name__
-        raise TypeError(f"step: expected to return (loss, state), got {count}")
-    loss, state = result
-    if loss is not None and not isinstance(loss, Tensor):
-        raise TypeError(f"step: expected a tensor or None as loss, got {type(loss).__name__}")
-    if loss is not None and loss.ndim:
-        raise ValueError(f"step: expected a scalar loss, got shape {tuple(loss.shape)}")
-    if not all(isinstance(tensor, Tensor) for tensor in _tensors(state)):
-        raise TypeError("step: expected a tensor, or a tuple of tensors, as state")
-    return loss, state
+    check_step(result)
+    return result
 
 
 def _sum(losses: list[Tensor | None], roots: int) -> Tensor:
@@ -284,15 +264,19 @@ def _sum(losses: list[Tensor | None], roots: int) -> Tensor:
     return torch.stack([loss.detach() for loss in losses if loss is not None]).sum()
 
 
-def _one_each(name: str, value: Tensor | Sequence[Tensor | None], count: int) -> list:
-    """Return one entry a segment; a tensor belongs to the last."""
-    if isinstance(value, Tensor):
-        return [None] * (count - 1) + [value]
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{name}: expected a tensor or a list, got {type(value).__name__}")
-    if len(value) != count:
-        raise ValueError(f"{name}: expected {count} entries, one a segment, got {len(value)}")
-    return list(value)
+def _one_each(
+    tgt: Tensor | Sequence[Tensor | None],
+    tgt_mask: Tensor | Sequence[Tensor | None] | None,
+    count: int,
+) -> tuple[list, list]:
+    """Return one target and one mask a segment, most of them None; a tensor is for the last."""
+    check_one_each(tgt, tgt_mask, count)
+    entries = (tgt, [None] * count if tgt_mask is None else tgt_mask)
+    targets, masks = (
+        [None] * (count - 1) + [entry] if isinstance(entry, Tensor) else list(entry)
+        for entry in entries
+    )
+    return targets, masks
 
 
 def _tensors(state: State) -> tuple:
@@ -314,7 +298,7 @@ def _leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().requires_grad_(tensor.is_floating_point() or tensor.is_complex())
 
 
-def _get_dice() -> tuple[Tensor, list[Tensor]]:
+def _get_rng_state() -> tuple[Tensor, list[Tensor]]:
     """Return the random state of the CPU, and of all CUDA devices once CUDA is in use."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return torch.get_rng_state(), cuda
@@ -324,7 +308,7 @@ def _equal(first: tuple, second: tuple) -> bool:
     return all(map(torch.equal, [first[0], *first[1]], [second[0], *second[1]]))
 
 
-def _set_dice(dice: tuple[Tensor, list[Tensor]]) -> None:
-    torch.set_rng_state(dice[0])
-    if dice[1]:
-        torch.cuda.set_rng_state_all(dice[1])
+def _set_rng_state(state: tuple[Tensor, list[Tensor]]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1]:
+        torch.cuda.set_rng_state_all(state[1])

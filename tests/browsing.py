@@ -1,50 +1,66 @@
-"""The site, served from this machine, and a browser tab that can reach nothing else."""
+"""The browser of the tests: Chromium, in tabs that reach what a test serves and nothing else."""
 
 from contextlib import contextmanager
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tools import browser
-from tools.browser import FLAGS
-from tools.build_site import ROOT, SITE
-from tools.measure import QuietHandler, served
+from tools.build_site import ROOT
 
-__all__ = ["CHECKS", "FLAGS", "QuietHandler", "served", "tab_for"]
 CHECKS = (ROOT / "tests" / "site_checks.js").read_text(encoding="utf-8")
+# Every other host is unknown to the browser; a tab that asks for one is told in its troubles.
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @contextmanager
-def tab_for(address):
-    """A tab that reaches the site only; `tab.troubles` lists what went wrong in it."""
+def launched():
+    """Chromium; a run starts it once a worker, in the fixture `chromium`."""
     path = browser.find()
     assert path, browser.ADVICE
     with sync_playwright() as playwright:
-        tab = playwright.chromium.launch(executable_path=path, args=FLAGS).new_page()
-        tab.troubles = []
+        chromium = playwright.chromium.launch(executable_path=path, args=[*browser.FLAGS, ALONE])
+        yield chromium
+        chromium.close()
 
-        def guard(route):
-            if route.request.url.startswith((f"{address}/", f"{SITE.as_uri()}/")):
-                route.continue_()
-            else:
-                tab.troubles.append(f"asks another host: {route.request.url}")
-                route.abort()
 
-        def spoken(message):
-            if message.type in ("error", "warning"):
-                tab.troubles.append(f"console: {message.text}")
+@contextmanager
+def opened(chromium: Browser, *bases: str, says=None, answers=True, checks=True, **options):
+    """A tab with a profile of its own, for pages below the addresses `bases`.
 
-        def answered(response):
-            if response.status >= 400:
-                tab.troubles.append(f"{response.status}: {response.url}")
+    `tab.asked` lists what it asked for, `tab.troubles` what went wrong: requests elsewhere, errors
+    of scripts, and what the console says (`says` are the kinds that count, by default all). With
+    `answers`, also requests that failed. With `checks`, scripts of a page may call `siteChecks`.
+    """
+    context = chromium.new_context(**options)
+    tab = context.new_page()
+    tab.asked, tab.troubles = [], []
 
-        def failed(request):
-            if request.failure != "net::ERR_ABORTED":  # the tab went on before the answer came
-                tab.troubles.append(f"failed: {request.url}: {request.failure}")
+    def asks(request):
+        tab.asked.append(request.url)
+        if not request.url.startswith(("data:", "blob:", *bases)):
+            tab.troubles.append(f"asks another host: {request.url}")
 
-        tab.context.route("**/*", guard)
-        tab.on("console", spoken)
+    def spoken(message):
+        if says is None or message.type in says:
+            tab.troubles.append(f"console: {message.text}")
+
+    def answered(response):
+        if response.status >= 400:
+            tab.troubles.append(f"{response.status}: {response.url}")
+
+    def failed(request):
+        if request.failure != "net::ERR_ABORTED":  # the tab went on before the answer came
+            tab.troubles.append(f"failed: {request.url}: {request.failure}")
+
+    tab.on("request", asks)
+    tab.on("console", spoken)
+    tab.on("pageerror", lambda error: tab.troubles.append(f"script: {error}"))
+    if answers:
         tab.on("response", answered)
-        tab.on("pageerror", lambda error: tab.troubles.append(f"script: {error}"))
         tab.on("requestfailed", failed)
+    if checks:
         tab.add_init_script(CHECKS)
+    try:
         yield tab
+    finally:
+        context.close()

@@ -3,8 +3,8 @@
 import torch
 from memformer.memformer import Memformer as PublishedMemformer
 
-from memformer_lite import Memformer, load_reference, record
-from memformer_lite.trace import Trace
+from memformer_lite import Memformer, load_reference, record, widgets
+from memformer_lite.inside.trace import Trace
 
 # No two sizes are equal and few divide each other, so that swapping two of them is seen.
 BATCH = 3
@@ -126,3 +126,7 @@ def assert_finite_gradients(module: torch.nn.Module, why: str) -> None:
     for name, parameter in module.named_parameters():
         if parameter.grad is not None:
             assert torch.isfinite(parameter.grad).all(), f"{why}: gradient of {name} is not finite"
+
+
+# Every widget: the tests of all widgets take them from here.
+WIDGETS = {name: getattr(widgets, name) for name in widgets.__all__}

@@ -5,21 +5,18 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from browsing import FLAGS
+from browsing import opened
 from jupyter_client import BlockingKernelClient
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import sync_playwright
-
-from tools import browser
+from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 240  # for what takes seconds on an idle machine
-ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Live:
 
 
 @contextmanager
-def running(front: FrontEnd, python: str | Path, folder: Path, cells: list[str]):
+def running(chromium: Browser, front: FrontEnd, python: str | Path, folder: Path, cells: list[str]):
     """Run these cells as a reader does, through the menu; yield what is then on the screen.
 
     `tab.troubles` lists errors of scripts, and requests to other hosts.
@@ -116,25 +113,12 @@ def running(front: FrontEnd, python: str | Path, folder: Path, cells: list[str])
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
-    with serving(front, python, folder) as (address, token), sync_playwright() as playwright:
-        path = browser.find()
-        assert path, browser.ADVICE
-        chromium = playwright.chromium.launch(executable_path=path, args=[*FLAGS, ALONE])
-        tab = chromium.new_page(viewport={"width": 1280, "height": 1400})
+    with ExitStack() as stack:
+        address, token = stack.enter_context(serving(front, python, folder))
+        size = {"width": 1280, "height": 1400}
+        kinds = {"says": ("error",), "answers": False}
+        tab = stack.enter_context(opened(chromium, address, viewport=size, checks=False, **kinds))
         tab.set_default_timeout(1000 * SECONDS)
-        tab.troubles = []
-
-        def asks(request):
-            if not request.url.startswith((address, "data:", "blob:")):
-                tab.troubles.append(f"asks another host: {request.url}")
-
-        def spoken(message):
-            if message.type == "error":
-                tab.troubles.append(f"console: {message.text}")
-
-        tab.on("request", asks)
-        tab.on("console", spoken)
-        tab.on("pageerror", lambda error: tab.troubles.append(f"script: {error}"))
         tab.goto(f"{address}{front.page}token={token}")
         tab.wait_for_selector(front.connected, state="attached")
         for entry in front.run_all:
@@ -145,7 +129,6 @@ def running(front: FrontEnd, python: str | Path, folder: Path, cells: list[str])
         kernel.start_channels()
         yield Live(front, tab, kernel)
         kernel.stop_channels()
-        chromium.close()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.spread
 TOC = """format: jb-book
 root: book/index
 chapters:
@@ -34,7 +35,7 @@ class Lamp:
 @pytest.fixture
 def tree(tmp_path):
     """A small book with the project's own configuration and tools, and a package of its own."""
-    for name in ("_config.yml", "requirements.txt", "references.bib"):
+    for name in ("_config.yml", "requirements.txt", "constraints.txt", "references.bib"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("assets", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)

@@ -12,11 +12,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from memformer_lite import checkpoint
-from memformer_lite.checkpoint import ENTRY, FORMAT, check_place, read_checkpoint, write_checkpoint
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Parity
-from memformer_lite.train import Run, load_learner, save_learner
+from memformer_lite.experiments.builds import no_gate
+from memformer_lite.learning import checkpoint
+from memformer_lite.learning.checkpoint import (
+    ENTRY,
+    FORMAT,
+    check_place,
+    load_learner,
+    read_checkpoint,
+    save_learner,
+    write_checkpoint,
+)
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Parity
+from memformer_lite.learning.train import Run
 
 OLD = {"a": torch.arange(5.0)}
 NEW = {"a": torch.arange(7.0), "b": torch.arange(3)}
@@ -180,7 +189,7 @@ def test_the_file_is_whole_and_on_disk_before_it_takes_its_place(tmp_path, monke
 
 KILLED = """
 import os, signal, sys, torch
-from memformer_lite.checkpoint import write_checkpoint
+from memformer_lite.learning.checkpoint import write_checkpoint
 os.{place} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 write_checkpoint(sys.argv[1], {{"a": torch.arange(99.0)}}, {{}})
 """
@@ -400,7 +409,7 @@ RUNS = {
     "losses that are no numbers": with_history(losses=["a"]),
     "a word for scores": with_history(scores="abc"),
     "no state of the streams": lambda good: {"without": ["random.streams"]},
-    "no state of the dice": lambda good: {"without": ["random.global"]},
+    "no random state": lambda good: {"without": ["random.global"]},
     "a wrong state of the streams": tensor("random.streams", torch.zeros(3).byte()),
     "a state of another type": tensor("random.global", torch.zeros(5056)),
     "no state of the optimizer": lambda good: {
@@ -423,7 +432,7 @@ def test_a_learner_that_does_not_fit_together_is_refused(tmp_path, good, change)
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match=r"some\.file: expected a trained learner"):
         load_learner(path)
-    assert torch.equal(torch.get_rng_state(), before), "the global dice were thrown"
+    assert torch.equal(torch.get_rng_state(), before), "the global random state changed"
 
 
 EVERY = LEARNERS | RUNS
@@ -453,9 +462,7 @@ def test_a_learner_alone_is_no_run(tmp_path):
 
 
 def test_a_changed_model_is_not_loaded_as_another(tmp_path):
-    def without_gate(learner):
-        learner.memformer.memory_writer.gru = torch.nn.Identity()
-
-    Run(RECIPE, change=without_gate).save(tmp_path / "run")
+    Run(RECIPE, build=no_gate).save(tmp_path / "run")
     with pytest.raises(ValueError, match="run: expected the checkpoint of a run"):
         Run.load(tmp_path / "run")
+    Run.load(tmp_path / "run", build=no_gate).advance()

@@ -5,7 +5,6 @@ into which the chapter's setup cell installs the package.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -14,24 +13,13 @@ import pytest
 from colab_environment import PINS, ROOT, colab_environment, shell
 from nbformat.v4 import new_code_cell, new_notebook
 
+pytestmark = pytest.mark.spread
 SETUP = (ROOT / "tools" / "setup_cell.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
 def colab():
     return colab_environment()
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The package as a wheel, built from a copy, so that no file is left in the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT / "memformer_lite", folder / "memformer_lite")
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, folder)
-    shell(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder / "dist", folder)
-    (built,) = (folder / "dist").glob("memformer_lite-*.whl")
-    return built
 
 
 def installed(environment):
@@ -91,9 +79,9 @@ def test_a_faulty_chapter_is_noticed(run_alone, code, says):
 
 
 WIDGETS = """
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Run
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.learning.train import Run
 from memformer_lite.widgets import AttentionExplorer, BucketExplorer, MemoryExplorer
 
 run = Run(Recipe(stages=(Stage(Cards(), steps=2, segments=(2, 2)),), dim=16, slots=3), seed=1)

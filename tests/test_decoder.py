@@ -17,7 +17,7 @@ from memformer_lite import (
 )
 
 B, N, J, DIM, HEADS, VOCABULARY, LIMIT = 3, 7, 11, 15, 5, 29, 13
-SELF, CROSS, FEED_FORWARD = range(3)
+SELF, CROSS, FEED_FORWARD = "look_around", "read", "think"
 
 
 def make_decoder(depth: int = 2, seed: int = 0, **options) -> Decoder:
@@ -48,9 +48,9 @@ def tokens(batch: int = B, length: int = N, seed: int = 0) -> torch.Tensor:
     return torch.randint(VOCABULARY, (batch, length), generator=generator(seed))
 
 
-def silence(layer, part: int) -> None:
+def silence(layer, part: str) -> None:
     """Make one part of a layer add nothing to the residual stream."""
-    module = layer[part].fn.fn
+    module = getattr(layer, part)
     last = module.net[2] if part == FEED_FORWARD else module.to_out
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.zeros_(last.bias)
@@ -97,7 +97,7 @@ def test_without_context_cross_attention_is_skipped():
     decoder = make_decoder()
     decoder(x).sum().backward()
     for layer in decoder.layers:
-        assert all(p.grad is None for p in layer[CROSS].parameters()), "cross-attention took part"
+        assert all(p.grad is None for p in layer.read.parameters()), "cross-attention took part"
 
 
 def test_every_token_sees_the_whole_context_of_its_row_only():
@@ -120,7 +120,7 @@ def test_each_part_adds_what_it_says_to_the_residual_stream(part):
     with torch.no_grad():
         for other in {SELF, CROSS, FEED_FORWARD} - {part}:
             silence(layer, other)
-        norm, module = layer[part].fn.norm, layer[part].fn.fn
+        norm, module = getattr(layer, f"{part}_norm"), getattr(layer, part)
         options = {
             SELF: {"pos_bias": decoder.rel_pos_emb(N, N)},
             CROSS: {"context": context},
@@ -574,7 +574,7 @@ def test_cache_projects_each_token_and_the_context_once():
     rows = []
     for layer in wrapper.net.layer_blocks.layers:
         for part in (SELF, CROSS):
-            layer[part].fn.fn.to_kv.register_forward_hook(
+            getattr(layer, part).to_kv.register_forward_hook(
                 lambda module, args, out, part=part: rows.append((part, args[0].shape[1]))
             )
     wrapper.generate(tokens(length=3), LIMIT - 2, context=context, temperature=0)

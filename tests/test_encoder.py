@@ -7,7 +7,7 @@ from helpers import assert_close, assert_differ, generator, length_mask, randn, 
 from memformer_lite import Encoder, TransformerWrapper
 
 B, N, K, DIM, HEADS = 3, 11, 7, 15, 5  # batch, tokens, slots, width, heads
-SELF, READ, FEED_FORWARD = range(3)
+SELF, READ, FEED_FORWARD = "look_around", "read", "think"
 
 
 def make_encoder(depth: int = 2, seed: int = 0, **options) -> Encoder:
@@ -20,9 +20,9 @@ def inputs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return randn(B, N, DIM, seed=seed), randn(B, K, DIM, seed=seed + 1)
 
 
-def silence(layer, part: int) -> None:
+def silence(layer, part: str) -> None:
     """Make one part of a layer add nothing to the residual stream."""
-    module = layer[part].fn.fn
+    module = getattr(layer, part)
     last = module.net[2] if part == FEED_FORWARD else module.to_out
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.zeros_(last.bias)
@@ -99,7 +99,7 @@ def test_each_part_adds_what_it_says_to_the_residual_stream(part):
     with torch.no_grad():
         for other in {SELF, READ, FEED_FORWARD} - {part}:
             silence(layer, other)
-        norm, module = layer[part].fn.norm, layer[part].fn.fn
+        norm, module = getattr(layer, f"{part}_norm"), getattr(layer, part)
         options = {
             SELF: {"pos_bias": encoder.rel_pos_emb(N, N)},
             READ: {"context": mems},
@@ -114,11 +114,11 @@ def test_parts_run_in_order_self_read_feed_forward():
     called = []
     for index, layer in enumerate(encoder.layers):
         for part in (SELF, READ, FEED_FORWARD):
-            layer[part].register_forward_hook(
+            getattr(layer, part).register_forward_hook(
                 lambda *_, index=index, part=part: called.append((index, part))
             )
     encoder(x, context=mems)
-    assert called == [(layer, part) for layer in range(2) for part in range(3)]
+    assert called == [(layer, part) for layer in range(2) for part in (SELF, READ, FEED_FORWARD)]
 
 
 def test_without_a_memory_nothing_is_read():
@@ -131,7 +131,7 @@ def test_without_a_memory_nothing_is_read():
     encoder = make_encoder()
     encoder(x).sum().backward()
     for layer in encoder.layers:
-        for parameter in layer[READ].parameters():
+        for parameter in layer.read.parameters():
             assert parameter.grad is None, "reading took part without a memory"
 
 
@@ -192,7 +192,7 @@ def test_number_of_heads_has_an_effect():
     assert_differ(five(x, context=mems), three(x, context=mems), "heads is ignored")
     for layer in range(2):  # the reading's heads have an effect of their own
         for part in (SELF, READ):
-            assert five.layers[layer][part].fn.fn.heads == 5
+            assert getattr(five.layers[layer], part).heads == 5
 
 
 @pytest.mark.parametrize("part", [SELF, READ, FEED_FORWARD])

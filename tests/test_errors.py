@@ -375,8 +375,8 @@ def test_pieces_refuse_another_precision(learned):
     bias = randn(4, 6).requires_grad_(learned)
     refused(
         TypeError,
-        lambda: writer(mems.float(), context.float(), slot_bias=bias),
-        "slot_bias",
+        lambda: writer(mems.float(), context.float(), slots=bias),
+        "slots",
         "expected",
     )
 
@@ -474,7 +474,7 @@ def test_writer_refuses_tensors_that_do_not_fit(cls, name, kind, value):
 @pytest.mark.parametrize(
     ("update", "kind", "value"),
     [
-        ("gru", ValueError, randn(4, 6, dtype=F32)),
+        ("gru", ValueError, randn(3, 6, dtype=F32)),
         ("bmn", ValueError, randn(6, dtype=F32)),
         ("bmn", ValueError, randn(1, 6, dtype=F32)),
         ("bmn", ValueError, randn(4, 7, dtype=F32)),
@@ -482,9 +482,9 @@ def test_writer_refuses_tensors_that_do_not_fit(cls, name, kind, value):
         ("bmn", TypeError, torch.zeros(4, 6).long()),
     ],
 )
-def test_writer_refuses_a_slot_bias_that_does_not_fit(update, kind, value):
+def test_writer_refuses_slots_that_do_not_fit(update, kind, value):
     writer, mems = MemoryWriter(6, heads=3, update=update), randn(2, 4, 6, dtype=F32)
-    refused(kind, lambda: writer(mems, CONTEXT, slot_bias=value), "slot_bias", "expected")
+    refused(kind, lambda: writer(mems, CONTEXT, slots=value), "slots", "expected")
 
 
 @pytest.mark.parametrize(
@@ -496,9 +496,9 @@ def test_writer_refuses_a_slot_bias_that_does_not_fit(update, kind, value):
         (ValueError, randn(2, 4, 7, dtype=F32)),
     ],
 )
-def test_writer_blames_the_memory_and_not_the_slot_bias(kind, mems):
+def test_writer_blames_the_memory_and_not_the_slots(kind, mems):
     writer, bias = MemoryWriter(6, heads=3, update="bmn"), randn(4, 6, dtype=F32)
-    refused(kind, lambda: writer(mems, CONTEXT, slot_bias=bias), "mems", "expected")
+    refused(kind, lambda: writer(mems, CONTEXT, slots=bias), "mems", "expected")
 
 
 def test_wrapper_refuses_tokens_and_unknown_inputs():

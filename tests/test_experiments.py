@@ -18,34 +18,33 @@ import torch
 from helpers import assert_close, assert_differ, generator
 from test_errors import refused
 
-from memformer_lite import experiments
-from memformer_lite.experiments import (
-    CHANGES,
-    EXPERIMENTS,
+from memformer_lite.experiments import command, measures, records
+from memformer_lite.experiments.builds import BUILDS
+from memformer_lite.experiments.command import main, run_case
+from memformer_lite.experiments.measures import (
     GAPS,
-    RECORDS,
-    Case,
-    Experiment,
-    ask,
-    empty_record,
-    held_values,
-    load_record,
-    main,
     measure_cards,
     measure_digits,
     measure_parity,
     measure_rows,
     measure_slots,
     measure_text,
-    read_or_empty,
     rewriting_stream,
-    run_case,
+)
+from memformer_lite.experiments.records import (
+    RECORDS,
+    empty_record,
+    load_record,
+    read_or_empty,
     write_record,
 )
-from memformer_lite.recipes import RECIPES, Recipe, Stage, from_plain
-from memformer_lite.record import record
-from memformer_lite.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
-from memformer_lite.train import Run, accuracy, bits_per_token, train
+from memformer_lite.experiments.table import EXPERIMENTS, Case, Experiment
+from memformer_lite.inside.questions import ask, held_values
+from memformer_lite.inside.record import record
+from memformer_lite.learning.learner import accuracy, bits_per_token
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage, from_plain
+from memformer_lite.learning.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning.train import Run, train
 
 ROOT = Path(__file__).resolve().parents[1]
 every_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
@@ -115,7 +114,7 @@ def test_nothing_of_the_present_record_would_be_run_again(name):
 def test_the_record_says_how_it_was_made(name):
     record = load_record(name)
     assert record["experiment"] == name and record["question"].endswith("?")
-    assert record["command"] == f"python -m memformer_lite.experiments {name}"
+    assert record["command"] == f"python -m memformer_lite experiments {name}"
     for label, case in record["cases"].items():
         recipe = from_plain(case["recipe"])
         for run in case["runs"].values():
@@ -138,7 +137,7 @@ def test_the_record_is_small_and_plain(name):
 
 
 def test_no_interrupted_write_is_left_beside_the_records():
-    assert {path.suffix for path in RECORDS.iterdir()} == {".json"}
+    assert {path.suffix for path in RECORDS.iterdir()} == {".json", ".md"}
 
 
 @every_case
@@ -163,7 +162,7 @@ def test_the_same_training_in_two_records_gave_the_same_numbers():
         for label, case in entry.cases.items():
             runs = load_record(name)["cases"][label]["runs"]
             for seed, run in runs.items():
-                key = (case.recipe, case.change, entry.measure, seed)
+                key = (case.recipe, case.build, entry.measure, seed)
                 numbers_of = {k: run[k] for k in ("first_losses", "scores", "results")}
                 repeated += key in seen
                 assert seen.setdefault(key, numbers_of) == numbers_of, f"{name}: {label}, {seed}"
@@ -222,7 +221,7 @@ def test_the_cases_of_an_experiment_differ_and_get_the_same_work(name):
     assert len(cases) > 1 or len(EXPERIMENTS[name].seeds) >= 5, "nothing is compared"
     assert len({(case.recipe.steps, case.recipe.batch_size) for case in cases}) == 1
     assert {case.recipe.stop_at for case in cases} == {None}
-    assert {case.change for case in cases} <= {None, *CHANGES}
+    assert {case.build for case in cases} <= set(BUILDS)
 
 
 def test_cases_are_what_their_names_say():
@@ -274,15 +273,15 @@ def test_without_a_gate_a_slot_becomes_what_was_written():
 
 
 def test_equal_slots_stay_equal():
-    for change, stay in (("equal slots", True), (None, False)):
-        run = Case(small(TASK), change).run(0)
+    for build, stay in (("equal slots", True), ("recipe", False)):
+        run = Case(small(TASK), build).run(0)
         run.learner.double()
         run.advance()
         after = run.learner.start(2)
         for segment in TASK.stream(2, 3, generator=generator(1)):
             _, after = run.learner(segment, after)
         spread = (after - after[:, :1]).abs().max().item()
-        assert (spread < 1e-9) == stay, f"{change}: slots differ by {spread:.3g}"
+        assert (spread < 1e-9) == stay, f"{build}: slots differ by {spread:.3g}"
 
 
 def test_the_feed_forward_inside_the_gate_changes_what_is_written_and_not_what_is_kept():
@@ -291,23 +290,24 @@ def test_the_feed_forward_inside_the_gate_changes_what_is_written_and_not_what_i
     mems = torch.randn(11, 7, 30, generator=generator(1), dtype=torch.float64)
     enc_out = torch.randn(11, 5, 30, generator=generator(2), dtype=torch.float64)
     written = writer.attention(mems, enc_out)[0].flatten(0, 1)
-    changed = writer.gru.feed_forward(written)
+    changed = writer.rule.feed_forward(written)
     assert_differ(changed, written, "the feed-forward does nothing")
-    expected = writer.gru.gru(changed, mems.flatten(0, 1)).view_as(mems)
+    cell = writer.rule.gate.cell
+    expected = cell(changed, mems.flatten(0, 1)).view_as(mems)
     assert_close(writer(mems, enc_out), expected, "memory")
     with torch.no_grad():
-        writer.gru.gru.bias_ih[30:60] = 50.0  # keep all: torch's order is reset, update, new
+        cell.bias_ih[30:60] = 50.0  # keep all: torch's order is reset, update, new
     assert_close(writer(mems, enc_out), mems, "memory of a closed gate", 1e-9)
 
 
-def test_a_changed_case_trains_all_that_it_has():
-    for change in CHANGES:
-        run = Case(small(TASK), change).run(0)
+def test_every_build_trains_all_that_it_has():
+    for build in BUILDS:
+        run = Case(small(TASK), build).run(0)
         run.advance()
         held = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
         for name, parameter in run.learner.named_parameters():
-            assert id(parameter) in held, f"{change}: {name} is not trained"
-            assert parameter.grad is not None, f"{change}: {name}"
+            assert id(parameter) in held, f"{build}: {name} is not trained"
+            assert parameter.grad is not None, f"{build}: {name}"
 
 
 # What is measured
@@ -358,7 +358,7 @@ class Perfect(torch.nn.Module):
 
 
 def test_who_remembers_everything_gets_full_marks(monkeypatch):
-    monkeypatch.setattr(experiments, "GAPS", (0, 2))
+    monkeypatch.setattr(measures, "GAPS", (0, 2))
     results = measure_cards(Perfect(small(TASK)))
     assert results["accuracy"] == {6: 1.0, 12: 1.0, 24: 1.0}
     assert results["recall"] == {0: 1.0, 2: 1.0} and results["rewriting"] == 1.0
@@ -368,7 +368,7 @@ def test_who_remembers_everything_gets_full_marks(monkeypatch):
 
 
 def test_who_forgets_guesses(monkeypatch):
-    monkeypatch.setattr(experiments, "GAPS", (0, 2))
+    monkeypatch.setattr(measures, "GAPS", (0, 2))
     learner = Run(small(TASK, use_memory=False)).learner.eval()
     results = measure_cards(learner)
     for share in (*results["accuracy"].values(), *results["recall"].values()):
@@ -381,7 +381,7 @@ def test_cards_are_measured_at_every_gap_and_with_the_plain_task(monkeypatch):
     """Whatever a model was trained on, all rows of a table are measured on the same streams."""
     seen = []
     kept = Cards.stream
-    monkeypatch.setattr(experiments, "GAPS", (0, 1))
+    monkeypatch.setattr(measures, "GAPS", (0, 1))
     monkeypatch.setattr(
         Cards,
         "stream",
@@ -550,6 +550,14 @@ class Here:
         pass
 
 
+def only(monkeypatch, present):
+    """Let these be all experiments that there are."""
+    for name in list(EXPERIMENTS)[::-1]:  # put back in this order
+        monkeypatch.delitem(EXPERIMENTS, name)
+    for name, entry in present.items():
+        monkeypatch.setitem(EXPERIMENTS, name, entry)
+
+
 @pytest.fixture
 def done(tmp_path, monkeypatch):
     """Fake experiments in a folder of their own; the list of runs that were done."""
@@ -559,10 +567,10 @@ def done(tmp_path, monkeypatch):
         jobs.append(job)
         return run_case(*job)
 
-    monkeypatch.setattr(experiments, "RECORDS", tmp_path)
-    monkeypatch.setattr(experiments, "EXPERIMENTS", dict(FAKE))
-    monkeypatch.setattr(experiments, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(experiments, "run_case", note)
+    monkeypatch.setattr(records, "RECORDS", tmp_path)
+    only(monkeypatch, FAKE)
+    monkeypatch.setattr(command, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(command, "run_case", note)
     return jobs
 
 
@@ -600,7 +608,7 @@ def test_what_is_on_record_is_not_run_again(done, capsys):
 
 
 def test_an_interruption_costs_only_the_runs_that_were_not_finished(done, monkeypatch):
-    noted = experiments.run_case
+    noted = command.run_case
 
     def stop_at_the_fifth(*job):
         if len(done) == 4:
@@ -622,9 +630,9 @@ def test_an_interruption_costs_only_the_runs_that_were_not_finished(done, monkey
             yield future
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "run_case", stop_at_the_fifth)
-        patch.setattr(experiments, "ProcessPoolExecutor", OneByOne)
-        patch.setattr(experiments, "as_completed", as_completed)
+        patch.setattr(command, "run_case", stop_at_the_fifth)
+        patch.setattr(command, "ProcessPoolExecutor", OneByOne)
+        patch.setattr(command, "as_completed", as_completed)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             main([])
     assert done == ALL[:4]
@@ -635,20 +643,23 @@ def test_an_interruption_costs_only_the_runs_that_were_not_finished(done, monkey
 ENDLESS = """
 import sys
 from pathlib import Path
-from memformer_lite import experiments
-from memformer_lite.experiments import Case, Experiment, measure_parity
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Parity
+from memformer_lite.experiments import records
+from memformer_lite.experiments.command import main
+from memformer_lite.experiments.measures import measure_parity
+from memformer_lite.experiments.table import EXPERIMENTS, Case, Experiment
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Parity
 
 def case(steps):
     stages = (Stage(Parity(), steps=steps, segments=(2, 2)),)
     return Case(Recipe(stages=stages, dim=6, heads=2, slots=3, batch_size=5))
 
 cases = {"short": case(2)} | {f"endless {i}": case(10**7 + i) for i in range(5)}
-experiments.RECORDS = Path(sys.argv[1])
-experiments.EXPERIMENTS = {"one": Experiment("Does it end?", cases, measure_parity, (0,))}
+records.RECORDS = Path(sys.argv[1])
+EXPERIMENTS.clear()
+EXPERIMENTS["one"] = Experiment("Does it end?", cases, measure_parity, (0,))
 if __name__ == "__main__":
-    experiments.main(["--workers", "2"])
+    main(["--workers", "2"])
 """
 
 
@@ -687,7 +698,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(tmp_path):
 
 def test_a_run_that_fails_does_not_cost_the_others(done, monkeypatch):
     """They are done and paid for: on record they belong, and the command says what failed."""
-    noted = experiments.run_case
+    noted = command.run_case
 
     def fail_in_the_second(*job):
         if job == ("first", "a", 1):
@@ -695,7 +706,7 @@ def test_a_run_that_fails_does_not_cost_the_others(done, monkeypatch):
         return noted(*job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "run_case", fail_in_the_second)
+        patch.setattr(command, "run_case", fail_in_the_second)
         with pytest.raises((RuntimeError, SystemExit)) as stopped:
             main([])
     assert stopped.type is RuntimeError or stopped.value.code not in (0, None)
@@ -719,7 +730,7 @@ def other(experiment, **cases):
         (Case(small(Parity(), clip=0.5)), "another option"),
         (Case(small(Parity(), segments=6)), "other segments"),
         (Case(small(TASK)), "another task"),
-        (Case(small(Parity()), "equal slots"), "another change"),
+        (Case(small(Parity()), "equal slots"), "another build"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -728,7 +739,7 @@ def test_runs_of_another_recipe_are_dropped_and_the_others_kept(done, monkeypatc
     kept = load_record("first")["cases"]["b"]["runs"]
     assert len(kept) == 3
     present = {"first": other(FAKE["first"], a=case, new=Case(small(Cards())))}
-    monkeypatch.setattr(experiments, "EXPERIMENTS", present)
+    only(monkeypatch, present)
     record = read_or_empty("first")
     assert list(record["cases"]) == ["a", "b", "new"]
     assert record["cases"]["b"]["runs"] == kept
@@ -739,7 +750,7 @@ def test_runs_of_another_recipe_are_dropped_and_the_others_kept(done, monkeypatc
 def test_cases_that_are_no_more_are_forgotten(done, monkeypatch):
     main(["first"])
     present = Experiment("Really?", {"b": FAKE["first"].cases["b"]}, measure_sum)
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {"first": present})
+    only(monkeypatch, {"first": present})
     record = read_or_empty("first")
     assert list(record["cases"]) == ["b"] and len(record["cases"]["b"]["runs"]) == 3
     assert record["question"] == "Really?"
@@ -754,7 +765,7 @@ def test_a_record_that_is_not_there_is_empty(done):
 @pytest.mark.parametrize("fault", [OSError(28, "No space left"), KeyboardInterrupt()], ids=repr)
 def test_an_interrupted_write_keeps_the_record(done, monkeypatch, place, fault):
     main(["first"])
-    path = experiments.RECORDS / "first.json"
+    path = records.RECORDS / "first.json"
     before = path.read_bytes()
 
     def fails(*arguments, **options):
@@ -772,7 +783,7 @@ def test_an_interrupted_write_keeps_the_record(done, monkeypatch, place, fault):
 
 
 def test_a_record_that_cannot_be_read_is_named(done):
-    (experiments.RECORDS / "first.json").write_text('{"cases": {"a": ')
+    (records.RECORDS / "first.json").write_text('{"cases": {"a": ')
     with pytest.raises(ValueError, match=r"first\.json"):
         read_or_empty("first")
 

@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 from helpers import generator
 
-from memformer_lite.recipes import RECIPES
-from memformer_lite.train import Run, accuracy, train
+from memformer_lite.learning.learner import accuracy
+from memformer_lite.learning.recipes import RECIPES
+from memformer_lite.learning.train import Run, train
 
+pytestmark = pytest.mark.spread
 FRESH = 424242  # no training, score or measurement draws from this seed
 
 

@@ -10,16 +10,16 @@ import pytest
 from colab_environment import colab_environment
 from live_notebook import CLASSIC, LAB, running, until
 
+from memformer_lite import widgets
+
 STORY = ["A3", "–", "B1 C4", "A?"]
 TRAIN = f"""
 import torch
 from memformer_lite import record
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Run
-from memformer_lite.widgets import (
-    AttentionExplorer, BucketExplorer, MemoryExplorer, MemoryTimeLapse, ReplayStage
-)
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.learning.train import Run
+from memformer_lite.widgets import {", ".join(widgets.__all__)}
 
 stage = Stage(Cards(keys=3, values=5), steps=20, segments=(2, 3))
 run = Run(Recipe(stages=(stage,), dim=24, heads=3, slots=3), seed=1)
@@ -31,16 +31,20 @@ with record(learner) as trace, torch.no_grad():
         tokens = torch.tensor([learner.recipe.task.tokens_of(page)])
         _, mems = learner.answer(tokens, mems)
 """
-WIDGETS = {  # the name in the notebook, and how the reader makes it
+MADE = {  # the name in the notebook, and how the reader makes it
     "bucket": "BucketExplorer(offset=100)",
     "attention": "AttentionExplorer.of_cards(keys='both')",
     "memory": f"MemoryExplorer(learner, stories={{'mine': {STORY}}})",
     "stage": "ReplayStage(method='truncated')",
     "lapse": "MemoryTimeLapse(trace)",
 }
+# A widget that is not made above joins with its example.
+OTHERS = [name for name in widgets.__all__ if not any(name in code for code in MADE.values())]
+WIDGETS = MADE | {name.lower(): f"{name}.example()" for name in OTHERS}
 AGAIN = "bucket"  # shown once more, a second view of the same widget
 STATIC = "import os; os.environ['MEMFORMER_LITE_STATIC'] = '1'\nBucketExplorer(offset=7)"
 CELLS = [TRAIN, *(f"{name} = {code}\n{name}" for name, code in WIDGETS.items()), AGAIN, STATIC]
+pytestmark = pytest.mark.spread("live")
 PLACES = {name: place for place, name in enumerate(WIDGETS, 1)}
 every = pytest.mark.parametrize("name", WIDGETS)
 # All that takes arrow keys: sliders, radios, and the one cell of a table that the tab key reaches.
@@ -50,14 +54,15 @@ MOVED_BY_ARROWS = (
 
 
 @pytest.fixture(scope="module", params=["jupyterlab", "ipywidgets7"])
-def live(request, tmp_path_factory):
+def live(request, chromium, tmp_path_factory):
     front, python = LAB, sys.executable
     if request.param == "ipywidgets7":
         front, python = CLASSIC, colab_environment() / "bin" / "python"
-    with running(front, python, tmp_path_factory.mktemp("live"), CELLS) as live:
+    with running(chromium, front, python, tmp_path_factory.mktemp("live"), CELLS) as live:
         for place in range(1, len(CELLS)):
             live.widget(place).and_(live.tab.locator("[data-mfl-state=ready]")).wait_for()
         yield live
+        assert not live.tab.troubles, "\n".join(live.tab.troubles)
 
 
 def words(widget) -> str:
@@ -166,7 +171,7 @@ def test_letters_typed_in_a_widget_are_no_commands_of_the_notebook(live):
 
 NUMBERS = f"""
 import json, torch
-from memformer_lite.train import load_learner
+from memformer_lite.learning.checkpoint import load_learner
 
 @torch.no_grad()
 def told(learner):
@@ -222,8 +227,3 @@ def test_without_a_view_the_page_itself_answers(live):
     live.tab.keyboard.press("ArrowRight")
     assert words(widget).startswith("Offset 8, 8 tokens ahead.")
     assert live.chosen() == cells
-
-
-def test_nothing_went_wrong(live):
-    """Last in this file: no script failed, and nobody else was asked."""
-    assert not live.tab.troubles, live.tab.troubles

@@ -261,8 +261,8 @@ def test_permuting_slots_permutes_the_memory_and_leaves_enc_out(update, seed):
 def test_slots_meet_only_through_what_the_tokens_have_read(update):
     """With reading silenced, the Jacobian between two slots is exactly zero in the whole model."""
     model = make_model(mem_update=update, num_mem_updates=2)
-    for _, read, _ in model.encoder.layer_blocks.layers:
-        torch.nn.init.zeros_(read.fn.fn.to_out.weight)
+    for layer in model.encoder.layer_blocks.layers:
+        torch.nn.init.zeros_(layer.read.to_out.weight)
     mems = randn(BATCH, SLOTS, DIM).requires_grad_()
     out = model(source_tokens(), mems=mems).mem
     for slot in range(SLOTS):
@@ -345,7 +345,7 @@ def test_bmn_differs_from_gru_and_takes_its_temperature():
         results.append(other(source_tokens()).mem)
     for index in range(1, len(results)):
         assert_differ(results[0], results[index], f"option {index} has no effect on bmn", 1e-5)
-    assert "memory_writer.gru.weight_ih" not in model.state_dict()
+    assert "memory_writer.rule.cell.weight_ih" not in model.state_dict()
 
 
 def test_position_buckets_mend_both_directions():
@@ -371,9 +371,9 @@ def test_sizes_reach_their_places():
     decoder_bias = model.decoder.net.layer_blocks.rel_pos_emb.relative_attention_bias
     assert encoder_bias.weight.shape == (32, 3) and decoder_bias.weight.shape == (32, 5)
     for layer in model.encoder.layer_blocks.layers:
-        assert [part.fn.fn.heads for part in layer[:2]] == [3, 3]
+        assert (layer.look_around.heads, layer.read.heads) == (3, 3)
     for layer in model.decoder.net.layer_blocks.layers:
-        assert [part.fn.fn.heads for part in layer[:2]] == [5, 5]
+        assert (layer.look_around.heads, layer.read.heads) == (5, 5)
     assert model.memory_writer.attention.heads == 2
     assert model.memory_slots.shape == (SLOTS, DIM)
 
@@ -381,8 +381,8 @@ def test_sizes_reach_their_places():
 def test_all_heads_are_8_by_default():
     sizes = {name: size for name, size in SIZES.items() if "heads" not in name}
     model = Memformer(**{**sizes, "dim": 24})
-    assert model.encoder.layer_blocks.layers[0][0].fn.fn.heads == 8
-    assert model.decoder.net.layer_blocks.layers[0][0].fn.fn.heads == 8
+    assert model.encoder.layer_blocks.layers[0].look_around.heads == 8
+    assert model.decoder.net.layer_blocks.layers[0].look_around.heads == 8
     assert model.memory_writer.attention.heads == 8
 
 
@@ -404,13 +404,13 @@ def test_dropout_acts_in_encoder_and_decoder_in_training_only():
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
-@pytest.mark.parametrize("kind", ["self", "cross", "feed_forward"])
+@pytest.mark.parametrize("kind", ["look_around", "read", "think"])
 def test_dropout_reaches_every_part(part, kind):
     model = make_model(dropout=0.3)
     blocks = model.encoder.layer_blocks if part == "encoder" else model.decoder.net.layer_blocks
     for layer in blocks.layers:
-        module = layer[["self", "cross", "feed_forward"].index(kind)].fn.fn
-        if kind == "feed_forward":
+        module = getattr(layer, kind)
+        if kind == "think":
             rates = [m.p for m in module.modules() if isinstance(m, torch.nn.Dropout)]
             assert rates and set(rates) == {0.3}, f"{part}, {kind}: {rates}"
         else:

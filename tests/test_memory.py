@@ -8,7 +8,7 @@ import torch
 from helpers import assert_close, assert_differ, generator, length_mask, randn, randomise
 from memformer.memformer import Memformer as PublishedMemformer
 
-from memformer_lite import MemoryWriter, SlotAttention
+from memformer_lite import BMN, GRUGate, MemoryWriter, SlotAttention
 
 B, K, N, DIM, HEADS = 3, 7, 11, 15, 5  # batch, slots, tokens, width, heads
 UPDATES = ["gru", "bmn"]
@@ -41,7 +41,7 @@ def slow_slot(writer, slot, tokens, temperature):
     attention, width = writer.attention, DIM // HEADS
     rows = torch.cat((slot[None], tokens))
     keys, values = linear(attention.to_kv, rows).split(DIM, dim=-1)
-    if writer.update == "bmn":
+    if isinstance(writer.rule, BMN):
         values = torch.cat((slot[None], values[1:]))
     query = linear(attention.to_q, slot)
     parts = []
@@ -50,7 +50,7 @@ def slow_slot(writer, slot, tokens, temperature):
         scores = keys[:, part] @ query[part] / math.sqrt(width) / temperature
         parts.append(torch.softmax(scores, dim=0) @ values[:, part])
     read = torch.cat(parts)
-    return linear(attention.to_out, read) if writer.update == "gru" else read
+    return linear(attention.to_out, read) if isinstance(writer.rule, GRUGate) else read
 
 
 def slow_feed_forward(module, x):
@@ -70,21 +70,21 @@ def slow_gru(gru, new, old):
     return z * old + (1 - z) * candidate
 
 
-def slow_writer(writer, mems, enc_out, lengths, temperature, num_updates, slot_bias=None):
+def slow_writer(writer, mems, enc_out, lengths, temperature, num_updates, slots=None):
     """Write slot by slot; rows without a real token keep their memory."""
     out = mems.clone()
     for b, k in itertools.product(range(B), range(K)):
         slot = mems[b, k]
         for _ in range(num_updates if lengths[b] else 0):
             read = slow_slot(writer, slot, enc_out[b, : lengths[b]], temperature)
-            if writer.update == "gru":
-                slot = slow_gru(writer.gru, read, slot)
-                if writer.feed_forward is not None:
-                    slot = slow_feed_forward(writer.feed_forward, slot)
+            if isinstance(writer.rule, GRUGate):
+                slot = slow_gru(writer.rule.cell, read, slot)
+                if writer.rule.feed_forward is not None:
+                    slot = slow_feed_forward(writer.rule.feed_forward, slot)
             else:
-                if writer.feed_forward is not None:
-                    read = slow_feed_forward(writer.feed_forward, read)
-                biased = read if slot_bias is None else read + slot_bias[k]
+                if writer.rule.feed_forward is not None:
+                    read = slow_feed_forward(writer.rule.feed_forward, read)
+                biased = read if slots is None else read + slots[k]
                 slot = biased / biased.square().sum().sqrt()
         out[b, k] = slot
     return out
@@ -98,18 +98,18 @@ def test_writer_equals_the_loop_over_slots(update, feed_forward, num_updates, te
     writer = make_writer(
         num_updates=num_updates, update=update, temperature=temperature, feed_forward=feed_forward
     )
-    (mems, enc_out), slot_bias = inputs(update=update), bias_for(update)
+    (mems, enc_out), slots = inputs(update=update), bias_for(update)
     mask = None if min(lengths) == N else length_mask(lengths, N)
     with torch.no_grad():
-        expected = slow_writer(writer, mems, enc_out, lengths, temperature, num_updates, slot_bias)
-        assert_close(writer(mems, enc_out, mask, slot_bias), expected, f"{update} writer")
+        expected = slow_writer(writer, mems, enc_out, lengths, temperature, num_updates, slots)
+        assert_close(writer(mems, enc_out, mask, slots), expected, f"{update} writer")
 
 
 def test_bmn_without_a_bias_only_normalises():
     writer, (mems, enc_out) = make_writer(update="bmn"), inputs(update="bmn")
     with torch.no_grad():
         expected = slow_writer(writer, mems, enc_out, [N] * B, 1.0, 1)
-        assert_close(writer(mems, enc_out), expected, "bmn, slot_bias=None")
+        assert_close(writer(mems, enc_out), expected, "bmn, slots=None")
 
 
 @pytest.mark.parametrize("num_updates", [1, 3])
@@ -133,8 +133,8 @@ def test_gru_writer_equals_the_published_one(num_updates):
     published = randomise(published.double())
     writer = make_writer(1, num_updates=num_updates)
     writer.attention.load_state_dict(published.mem_updater.state_dict())
-    writer.gru.load_state_dict(published.gru.state_dict())
-    writer.feed_forward.load_state_dict(published.mem_ff.state_dict())
+    writer.rule.cell.load_state_dict(published.gru.state_dict())
+    writer.rule.feed_forward.load_state_dict(published.mem_ff.state_dict())
     tokens = torch.randint(23, (B, N), generator=generator(1))
     mask = length_mask([N, 5, 1], N)
     for src_mask in (None, mask):
@@ -145,20 +145,20 @@ def test_gru_writer_equals_the_published_one(num_updates):
 
 def test_gradients_equal_those_of_the_loop():
     for update in UPDATES:
-        writer, slot_bias = make_writer(num_updates=2, update=update, temperature=0.7), None
+        writer, slots = make_writer(num_updates=2, update=update, temperature=0.7), None
         leaves = [leaf.requires_grad_() for leaf in inputs(update=update)]
         if update == "bmn":
-            slot_bias = bias_for(update).requires_grad_()
-            leaves.append(slot_bias)
+            slots = bias_for(update).requires_grad_()
+            leaves.append(slots)
         lengths = [N, 4, 0]
         direction = randn(B, K, DIM, seed=3)
         outs = (
-            writer(leaves[0], leaves[1], length_mask(lengths, N), slot_bias),
-            slow_writer(writer, leaves[0], leaves[1], lengths, 0.7, 2, slot_bias),
+            writer(leaves[0], leaves[1], length_mask(lengths, N), slots),
+            slow_writer(writer, leaves[0], leaves[1], lengths, 0.7, 2, slots),
         )
         wanted = [*leaves, *writer.parameters()]
         fast, slow = (torch.autograd.grad(out, wanted, direction) for out in outs)
-        names = ["mems", "enc_out", "slot_bias"][: len(leaves)]
+        names = ["mems", "enc_out", "slots"][: len(leaves)]
         names += [name for name, _ in writer.named_parameters()]
         for name, ours, expected in zip(names, fast, slow, strict=True):
             assert_close(ours, expected, f"{update}: gradient of {name}")
@@ -172,10 +172,10 @@ def test_gradients_equal_those_of_the_loop():
 @pytest.mark.parametrize("masked", [False, True])
 def test_slots_do_not_see_each_other(update, num_updates, masked):
     writer = make_writer(num_updates=num_updates, update=update)
-    (mems, enc_out), slot_bias = inputs(update=update), bias_for(update)
+    (mems, enc_out), slots = inputs(update=update), bias_for(update)
     mask = length_mask([N, 4, 1], N) if masked else None
     mems.requires_grad_()
-    new = writer(mems, enc_out, mask, slot_bias)
+    new = writer(mems, enc_out, mask, slots)
     for slot in range(K):
         (gradient,) = torch.autograd.grad(
             new[:, slot].square().sum() + new[:, slot].sum(), mems, retain_graph=True
@@ -187,24 +187,24 @@ def test_slots_do_not_see_each_other(update, num_updates, masked):
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_slots_do_not_change_when_another_one_does(update):
-    writer, slot_bias = make_writer(num_updates=2, update=update), bias_for(update)
+    writer, slots = make_writer(num_updates=2, update=update), bias_for(update)
     mems, enc_out = inputs(update=update)
     changed = mems.clone()
     changed[:, 3] = randn(DIM, seed=99) * 50
     others = [k for k in range(K) if k != 3]
     with torch.no_grad():
-        before = writer(mems, enc_out, slot_bias=slot_bias)
-        after = writer(changed, enc_out, slot_bias=slot_bias)
+        before = writer(mems, enc_out, slots=slots)
+        after = writer(changed, enc_out, slots=slots)
     assert_close(after[:, others], before[:, others], "another slot was changed", 1e-13)
     assert_differ(after[:, 3], before[:, 3], "the changed slot itself stayed")
 
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_every_slot_sees_every_token(update):
-    writer, slot_bias = make_writer(update=update), bias_for(update)
+    writer, slots = make_writer(update=update), bias_for(update)
     mems, enc_out = inputs(update=update)
     enc_out.requires_grad_()
-    new = writer(mems, enc_out, slot_bias=slot_bias)
+    new = writer(mems, enc_out, slots=slots)
     for slot in range(K):
         (gradient,) = torch.autograd.grad(
             new[:, slot].square().sum() + new[:, slot].sum(), enc_out, retain_graph=True
@@ -214,9 +214,9 @@ def test_every_slot_sees_every_token(update):
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_nothing_crosses_the_batch(update):
-    writer, slot_bias = make_writer(update=update), bias_for(update)
+    writer, slots = make_writer(update=update), bias_for(update)
     mems, enc_out = (x.requires_grad_() for x in inputs(update=update))
-    new = writer(mems, enc_out, slot_bias=slot_bias)[1]
+    new = writer(mems, enc_out, slots=slots)[1]
     for gradient in torch.autograd.grad(new.square().sum() + new.sum(), (mems, enc_out)):
         assert (gradient[[0, 2]] == 0).all(), "row 1 sees another row"
 
@@ -224,23 +224,23 @@ def test_nothing_crosses_the_batch(update):
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("seed", range(3))
 def test_permuting_slots_permutes_the_memory(update, seed):
-    writer, slot_bias = make_writer(seed, update=update), bias_for(update)
+    writer, slots = make_writer(seed, update=update), bias_for(update)
     mems, enc_out = inputs(seed, update)
     order = torch.randperm(K, generator=generator(seed))
     with torch.no_grad():
-        expected = writer(mems, enc_out, slot_bias=slot_bias)[:, order]
-        shuffled_bias = None if slot_bias is None else slot_bias[order]
-        got = writer(mems[:, order], enc_out, slot_bias=shuffled_bias)
+        expected = writer(mems, enc_out, slots=slots)[:, order]
+        shuffled_bias = None if slots is None else slots[order]
+        got = writer(mems[:, order], enc_out, slots=shuffled_bias)
     assert_close(got, expected, "permuted slots", 1e-12)
 
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_order_of_tokens_does_not_matter_for_writing(update):
-    writer, slot_bias = make_writer(update=update), bias_for(update)
+    writer, slots = make_writer(update=update), bias_for(update)
     mems, enc_out = inputs(update=update)
     with torch.no_grad():
-        expected = writer(mems, enc_out, slot_bias=slot_bias)
-        got = writer(mems, enc_out.flip(1), slot_bias=slot_bias)
+        expected = writer(mems, enc_out, slots=slots)
+        got = writer(mems, enc_out.flip(1), slots=slots)
     assert_close(got, expected, "tokens in reverse order", 1e-12)
 
 
@@ -301,18 +301,18 @@ def test_temperature_reaches_the_writer(update):
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("seed", range(2))
 def test_padding_does_not_matter_and_a_row_equals_the_row_alone(update, seed):
-    writer, slot_bias = make_writer(seed, num_updates=2, update=update), bias_for(update)
+    writer, slots = make_writer(seed, num_updates=2, update=update), bias_for(update)
     mems, enc_out = inputs(seed, update)
     lengths = [N, 4, 1]
     mask = length_mask(lengths, N)
     other = torch.where(mask[..., None], enc_out, 1e3)
     with torch.no_grad():
-        padded = writer(mems, enc_out, mask, slot_bias)
-        again = writer(mems, other, mask, slot_bias)
+        padded = writer(mems, enc_out, mask, slots)
+        again = writer(mems, other, mask, slots)
         assert torch.equal(padded, again), "what stands in the padding leaks"
         for b, length in enumerate(lengths):
             row = slice(b, b + 1)
-            alone = writer(mems[row], enc_out[row, :length], slot_bias=slot_bias)
+            alone = writer(mems[row], enc_out[row, :length], slots=slots)
             assert_close(padded[row], alone, f"row {b} alone, without padding")
 
 
@@ -320,10 +320,10 @@ def test_padding_does_not_matter_and_a_row_equals_the_row_alone(update, seed):
 @pytest.mark.parametrize("num_updates", [1, 3])
 def test_a_row_of_padding_keeps_its_memory_bit_for_bit(update, num_updates):
     writer = make_writer(num_updates=num_updates, update=update)
-    slot_bias, (mems, enc_out) = bias_for(update), inputs()
+    slots, (mems, enc_out) = bias_for(update), inputs()
     mask = length_mask([N, 0, 3], N)
     mems.requires_grad_(), enc_out.requires_grad_()
-    new = writer(mems, enc_out, mask, slot_bias)
+    new = writer(mems, enc_out, mask, slots)
     assert torch.equal(new[1], mems[1]), "the memory of an empty segment changed"
     assert_differ(new[[0, 2]], mems[[0, 2]], "the other rows were not written")
     new.square().sum().backward()
@@ -338,25 +338,27 @@ def test_a_row_of_padding_keeps_its_memory_bit_for_bit(update, num_updates):
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_several_updates_are_one_update_several_times(update):
-    (mems, enc_out), slot_bias = inputs(update=update), bias_for(update)
+    (mems, enc_out), slots = inputs(update=update), bias_for(update)
     once, three = make_writer(update=update), make_writer(update=update, num_updates=3)
     mask = length_mask([N, 4, 0], N)
     with torch.no_grad():
         expected = mems
         for _ in range(3):
-            expected = once(expected, enc_out, mask, slot_bias)
-        assert_close(three(mems, enc_out, mask, slot_bias), expected, "num_updates=3")
-        assert_differ(once(mems, enc_out, mask, slot_bias), expected, "one update is like three")
+            expected = once(expected, enc_out, mask, slots)
+        assert_close(three(mems, enc_out, mask, slots), expected, "num_updates=3")
+        assert_differ(once(mems, enc_out, mask, slots), expected, "one update is like three")
 
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_feed_forward_can_be_left_out(update):
     with_it, without = make_writer(update=update), make_writer(update=update, feed_forward=False)
-    names = {name.split(".")[0] for name, _ in without.named_parameters()}
+    names = {name.split(".")[1] for name, _ in without.named_parameters()}
     assert "feed_forward" not in names, "the feed-forward's parameters are still there"
-    assert "feed_forward" in {name.split(".")[0] for name, _ in with_it.named_parameters()}
+    assert "feed_forward" in {name.split(".")[1] for name, _ in with_it.named_parameters()}
     state = with_it.state_dict()
-    without.load_state_dict({k: v for k, v in state.items() if not k.startswith("feed_forward")})
+    without.load_state_dict(
+        {k: v for k, v in state.items() if not k.startswith("rule.feed_forward")}
+    )
     mems, enc_out = inputs(update=update)
     assert_differ(with_it(mems, enc_out), without(mems, enc_out), "feed_forward has no effect")
 
@@ -364,13 +366,13 @@ def test_feed_forward_can_be_left_out(update):
 @pytest.mark.parametrize("update", UPDATES)
 def test_each_writer_has_only_the_parameters_it_uses(update):
     writer = make_writer(update=update)
-    slot_bias, (mems, enc_out) = bias_for(update), inputs(update=update)
-    writer(mems, enc_out, slot_bias=slot_bias).pow(3).sum().backward()
+    slots, (mems, enc_out) = bias_for(update), inputs(update=update)
+    writer(mems, enc_out, slots=slots).pow(3).sum().backward()
     unused = [n for n, p in writer.named_parameters() if p.grad is None or not p.grad.any()]
     assert not unused, f"never used: {unused}"
-    parts = {name.split(".")[0] for name, _ in writer.named_parameters()}
-    gated = {"gru"} if update == "gru" else set()
-    assert parts == {"attention", "feed_forward"} | gated
+    parts = {name.split(".")[1] for name, _ in writer.rule.named_parameters(prefix="rule")}
+    gated = {"cell"} if update == "gru" else set()
+    assert parts == {"feed_forward"} | gated
 
 
 def test_gate_near_one_keeps_and_near_zero_takes():
@@ -378,7 +380,7 @@ def test_gate_near_one_keeps_and_near_zero_takes():
     for bias, keeps in ((60.0, True), (-60.0, False)):
         writer = make_writer(feed_forward=False)
         with torch.no_grad():
-            writer.gru.bias_ih[DIM : 2 * DIM] = bias
+            writer.rule.cell.bias_ih[DIM : 2 * DIM] = bias
             new = writer(mems, enc_out)
         if keeps:
             assert_close(new, mems, "update gate at 1 keeps the slot", 1e-12)
@@ -407,10 +409,10 @@ def test_defaults_are_those_of_the_reference():
 
 def test_inputs_are_left_as_they_were():
     for update in UPDATES:
-        writer, slot_bias = make_writer(num_updates=2, update=update), bias_for(update)
+        writer, slots = make_writer(num_updates=2, update=update), bias_for(update)
         mems, enc_out = inputs(update=update)
         given = [mems, enc_out, length_mask([N, 4, 0], N)]
-        given += [] if slot_bias is None else [slot_bias]
+        given += [] if slots is None else [slots]
         kept = [x.clone() for x in given]
         writer(*given)
         for before, now in zip(kept, given, strict=True):
@@ -440,10 +442,10 @@ def selfish_writer(**options) -> MemoryWriter:
 def test_bmn_walks_towards_the_bias_by_the_closed_formula(strength, seed):
     """tan(theta') = sin(theta) / (cos(theta) + |v|), theta being the angle to the bias v."""
     writer, (mems, _) = selfish_writer(), inputs(seed, "bmn")
-    slot_bias = randn(K, DIM, seed=seed + 5)
-    slot_bias = strength * slot_bias / slot_bias.norm(dim=-1, keepdim=True)
+    slots = randn(K, DIM, seed=seed + 5)
+    slots = strength * slots / slots.norm(dim=-1, keepdim=True)
     nothing = torch.zeros(B, N, DIM, dtype=torch.float64)
-    direction = slot_bias / strength
+    direction = slots / strength
 
     def angle(slots):
         cosine = (slots * direction).sum(-1)
@@ -453,7 +455,7 @@ def test_bmn_walks_towards_the_bias_by_the_closed_formula(strength, seed):
     with torch.no_grad():
         for step in range(12):
             theta = angle(mems)
-            mems = writer(mems, nothing, slot_bias=slot_bias)
+            mems = writer(mems, nothing, slots=slots)
             expected = torch.atan2(theta.sin(), theta.cos() + strength)
             assert_close(angle(mems), expected, f"angle after {step + 1} empty segments", 1e-9)
     assert (angle(mems) < theta).all(), "the slots do not come closer to their bias"
@@ -465,21 +467,21 @@ def test_bmn_keeps_a_slot_that_looks_at_itself_only():
     nothing = torch.zeros(B, N, DIM, dtype=torch.float64)
     with torch.no_grad():
         for bias in (None, torch.zeros(K, DIM, dtype=torch.float64)):
-            assert_close(writer(mems, nothing, slot_bias=bias), mems, f"slot_bias={bias}", 1e-12)
+            assert_close(writer(mems, nothing, slots=bias), mems, f"slots={bias}", 1e-12)
 
 
 @pytest.mark.parametrize("feed_forward", [True, False])
 @pytest.mark.parametrize("num_updates", [1, 2])
 def test_bmn_keeps_norm_one_over_1000_segments(feed_forward, num_updates):
     writer = make_writer(update="bmn", feed_forward=feed_forward, num_updates=num_updates)
-    (mems, _), slot_bias = inputs(update="bmn"), bias_for("bmn")
+    (mems, _), slots = inputs(update="bmn"), bias_for("bmn")
     ones = torch.ones(B, K, dtype=torch.float64)
     draw = generator(0)
     farthest = torch.zeros(B, K, dtype=torch.float64)
     with torch.no_grad():
         for _ in range(1000):
             enc_out = torch.randn(B, 3, DIM, generator=draw, dtype=torch.float64)
-            mems = writer(mems, enc_out, slot_bias=slot_bias)
+            mems = writer(mems, enc_out, slots=slots)
             farthest = torch.maximum(farthest, (mems.norm(dim=-1) - 1).abs())
     assert_close(mems.norm(dim=-1), ones, "norm of the slots", 1e-12)
     assert farthest.max() < 1e-12, f"a norm was off by {farthest.max():.3g} on the way"
@@ -489,7 +491,7 @@ def test_bmn_bias_pulls_towards_itself():
     writer, (mems, enc_out) = make_writer(update="bmn", feed_forward=False), inputs(update="bmn")
     strong = 1e6 * bias_for("bmn")
     with torch.no_grad():
-        new = writer(mems, enc_out, slot_bias=strong)
+        new = writer(mems, enc_out, slots=strong)
     expected = (strong / strong.norm(dim=-1, keepdim=True)).expand(B, K, DIM)
     assert_close(new, expected, "a very strong bias wins", 1e-4)
 
@@ -498,12 +500,12 @@ def test_bmn_forgets_the_start_and_keeps_the_difference_without_a_bias():
     """Two memories become alike under a bias; without one they stay apart."""
     writer = selfish_writer()
     first, second = (inputs(seed, "bmn")[0] for seed in (0, 1))
-    nothing, slot_bias = torch.zeros(B, N, DIM, dtype=torch.float64), bias_for("bmn")
+    nothing, slots = torch.zeros(B, N, DIM, dtype=torch.float64), bias_for("bmn")
     with torch.no_grad():
         apart = (first - second).norm(dim=-1)
         with_bias = without = (first, second)
         for _ in range(10):
-            with_bias = tuple(writer(m, nothing, slot_bias=slot_bias) for m in with_bias)
+            with_bias = tuple(writer(m, nothing, slots=slots) for m in with_bias)
             without = tuple(writer(m, nothing) for m in without)
     assert ((with_bias[0] - with_bias[1]).norm(dim=-1) < 1e-3 * apart).all(), "no forgetting"
     assert_close((without[0] - without[1]).norm(dim=-1), apart, "without a bias", 1e-9)

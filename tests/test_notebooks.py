@@ -23,7 +23,7 @@ def tool(*arguments):
 def write(path, *cells):
     """A chapter with a title, as a program would leave it that knows nothing of this book."""
     notebook = new_notebook(cells=[new_markdown_cell("# 01 Title"), *cells])
-    notebook.metadata["widgets"] = {"state": "much"}
+    notebook.metadata |= {"widgets": {"state": "much"}, "book": {"question": "What?"}}
     nbformat.write(notebook, path)
     return path
 
@@ -61,7 +61,7 @@ def test_run_stores_text_outputs_and_nothing_else(tmp_path):
     assert prints.outputs == [new_output("stream", name="stdout", text="a\nb\n")]
     assert [o.data for o in shown.outputs] == [{"text/plain": "Picture: a letter"}]
     assert all(cell.execution_count is None for cell in notebook.cells[1:])
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert set(notebook.metadata) == {"book", "kernelspec", "language_info"}
     assert tool("--check", path).returncode == 0
     content = path.read_bytes()
     assert content.endswith(b"}\n")
@@ -79,7 +79,7 @@ def test_the_chapter_runs_in_an_empty_folder_with_this_package(tmp_path):
 
 def test_prints_that_came_in_pieces_become_one(tmp_path):
     pieces = [new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
-    path = write(tmp_path / "01_x.ipynb", new_code_cell("print(…)", outputs=pieces))
+    path = write(tmp_path / "01_x.ipynb", new_code_cell("print(1)", outputs=pieces))
     assert tool("--stamp", path).returncode == 0
     assert [output.text for output in read(path).cells[2].outputs] == ["a\nb\n"]
 
@@ -107,6 +107,23 @@ def test_solution_is_folded_and_unchecked_output_is_dropped(tmp_path):
     assert solution.metadata.mystnb.code_prompt_show == "Show solution"
     assert timed.metadata.tags == ["build", "nbval-ignore-output"]
     assert timed.outputs == []
+
+
+def test_code_is_laid_out_in_the_width_of_a_chapter(tmp_path):
+    longest = f"value = '{'x' * 76}'"  # 86 columns
+    path = write(tmp_path / "01_x.ipynb", new_code_cell(f"{longest}; print( value )"))
+    assert tool("--stamp", path).returncode == 0
+    assert read(path).cells[2].source == longest.replace("'", '"') + "\nprint(value)"
+    path = write(tmp_path / "01_x.ipynb", new_code_cell("call(" + "argument, " * 9 + "1)"))
+    assert tool("--stamp", path).returncode == 0
+    assert "\n    argument,\n" in read(path).cells[2].source, "more than 88 columns in one line"
+
+
+def test_code_that_is_not_python_is_named(tmp_path):
+    path = write(tmp_path / "01_x.ipynb", new_code_cell("print(…)"))
+    done = tool("--stamp", path)
+    assert done.returncode == 1
+    assert "its code cannot be formatted" in done.stdout and "chapter.ipynb:3:" in done.stdout
 
 
 def test_cell_ids_differ_and_survive_an_edit_elsewhere(tmp_path):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import memformer
 import pytest
+from book_rules.code import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "book/appendix/paper_map.md").read_text(encoding="utf-8")
 LINES = sorted(set(re.findall(r"`(\w+\.py):(\d+) (\w+)`", TEXT)))
-OBJECTS = sorted(
-    set(re.findall(r"`(bucketing|attention|encoder|memory|decoder|memformer|replay)\.(\w+)`", TEXT))
-)
+MODULES = "|".join(module for modules in BUILT_IN.values() for module in modules)
+OBJECTS = sorted(set(re.findall(rf"`({MODULES})\.(\w+)`", TEXT)))
 TESTS = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", TEXT)))
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from test_errors import INF, NAN, PROBABILITY, TEMPERATURE, refused, whole
 
-from memformer_lite.recipes import RECIPES, TASKS, Recipe, Stage, from_plain, to_plain
-from memformer_lite.tasks import Cards, Digits, Parity, Rows, Text
-from memformer_lite.train import Run
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage, from_plain, to_plain
+from memformer_lite.learning.tasks import TASKS, Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning.train import Run
 
 CARDS = Stage(Cards(), steps=3, segments=(2, 5))
 LONG = Stage(Cards(write_probability=(0.1, 0.3), ask_fresh=True), steps=7, segments=(11, 11))

@@ -27,14 +27,15 @@ from helpers import (
 from torch import nn
 
 from memformer_lite import (
+    MemoryRule,
     bptt_backward,
     memory_replay_backprop,
     record,
     replay_backward,
 )
-from memformer_lite.recipes import RECIPES
-from memformer_lite.trace import RecordedSegment, Trace
-from memformer_lite.train import Learner
+from memformer_lite.inside.trace import RecordedSegment, Trace
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import RECIPES
 
 LAYERS, HEADS, WRITERS = SIZES["enc_depth"], SIZES["enc_heads"], SIZES["mem_update_attn_heads"]
 DIM, LENGTH = SIZES["dim"], SIZES["enc_max_seq_len"]
@@ -140,20 +141,22 @@ def test_reading_rebuilt_head_by_head():
     for segment in trace:
         x = model.encoder.token_emb(segment.src)
         bias = encoder.rel_pos_emb(SOURCE, SOURCE)
-        for layer, (self_attention, read, feed_forward) in enumerate(encoder.layers):
-            x = self_attention(x, pos_bias=bias, query_mask=MASK)
-            module, normed = read.fn.fn, read.fn.norm(x)
+        for number, layer in enumerate(encoder.layers):
+            x = x + layer.look_around(layer.look_around_norm(x), pos_bias=bias, query_mask=MASK)
+            module, normed = layer.read, layer.read_norm(x)
             keys, values = module.to_kv(segment.before).chunk(2, dim=-1)
             queries, heads = module.to_q(normed), []
             for head in range(HEADS):
                 part = slice(head * size, (head + 1) * size)
                 scores = torch.einsum("bnd,bkd->bnk", queries[..., part], keys[..., part])
-                weights = segment.read[layer, :, head]
+                weights = segment.read[number, :, head]
                 assert_close(weights, (scores / size**0.5).softmax(-1), "read weights")
                 heads.append(weights @ values[..., part])
             implied = module.to_out(torch.cat(heads, dim=-1))
-            assert_close(implied, module(normed, context=segment.before), "what was read")
-            x = feed_forward(read(x, context=segment.before))
+            found = module(normed, context=segment.before)
+            assert_close(implied, found, "what was read")
+            x = x + found
+            x = x + layer.think(layer.think_norm(x))
 
 
 @writers
@@ -176,11 +179,13 @@ def test_writing_rebuilt_from_weights_and_gate(options):
             written = torch.cat(heads, dim=-1)
             if options["mem_update"] == "gru":
                 z = segment.gate[update]
-                mems = z * mems + (1 - z) * candidate(writer.gru, writer.attention, written, mems)
-                if writer.feed_forward is not None:
-                    mems = writer.feed_forward(mems)
+                rule = writer.rule
+                mems = z * mems + (1 - z) * candidate(rule.cell, writer.attention, written, mems)
+                if rule.feed_forward is not None:
+                    mems = rule.feed_forward(mems)
             else:
-                mems = F.normalize(writer.feed_forward(written) + model.memory_slots, dim=-1)
+                written = writer.rule.feed_forward(written)
+                mems = F.normalize(written + model.memory_slots, dim=-1)
         assert_close(segment.after, mems, "the memory after")
 
 
@@ -199,23 +204,42 @@ def test_a_gate_that_is_forced_open_or_shut():
     for bias, expected in ((50.0, 1.0), (-50.0, 0.0)):
         model = make_model(mem_feed_forward=False)
         with torch.no_grad():
-            model.memory_writer.gru.bias_ih[DIM : 2 * DIM] = bias
+            model.memory_writer.rule.cell.bias_ih[DIM : 2 * DIM] = bias
         trace, _ = recorded(model, mask=None)
         assert_close(trace[0].gate, torch.full_like(trace[0].gate, expected), "gate")
         kept = trace[0].change.max() < 1e-10
         assert kept == (expected == 1), "1 keeps"
 
 
-def test_no_gate_is_recorded_where_something_else_stands_in_its_place():
-    class TakeAll(nn.Module):
-        def forward(self, written, mems):
-            return written
+class TakeAll(MemoryRule):
+    def forward(self, written, mems, slots):
+        return written, None
 
-    model = make_model(mem_feed_forward=False)
-    model.memory_writer.gru = TakeAll()
-    trace, results = recorded(model, mask=None)
-    assert [segment.gate for segment in trace] == [None] * 3
-    assert_close(trace[2].after, results[2].mem, "the memory after")
+
+class KeepHalf(MemoryRule):
+    def forward(self, written, mems, slots):
+        return (written + mems) / 2, torch.full_like(mems, 0.5)
+
+
+def test_the_gate_is_what_the_rule_says():
+    for rule in (TakeAll(), KeepHalf()):
+        trace, results = recorded(make_model(mem_update=rule), mask=None)
+        for segment, result in zip(trace, results, strict=True):
+            assert_close(segment.after, result.mem, "the memory after")
+            if isinstance(rule, TakeAll):
+                assert segment.gate is None
+            else:
+                assert torch.equal(segment.gate, torch.full((1, BATCH, SLOTS, DIM), 0.5).double())
+
+
+def test_a_rule_that_gives_no_gate_is_not_reckoned_with_one():
+    """From its second segment on: before, nobody can know."""
+    model = make_model(mem_update=TakeAll())
+    whole, _ = recorded(model)
+    with warnings.catch_warnings(), record(model, max_mib=mib(whole)) as trace:
+        warnings.simplefilter("error")
+        run(model)
+    assert_same_traces(trace, whole)
 
 
 def test_norms_and_change():
@@ -234,7 +258,7 @@ def test_norms_and_change():
 
 @writers
 @pytest.mark.parametrize("training", [False, True])
-def test_outputs_gradients_and_dice_are_bitwise_the_same(options, training):
+def test_outputs_gradients_and_random_state_are_bitwise_the_same(options, training):
     model = make_model(dropout=0.3, **options).train(training)
 
     def compute():
@@ -245,14 +269,14 @@ def test_outputs_gradients_and_dice_are_bitwise_the_same(options, training):
         gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
         return results, gradients, torch.get_rng_state()
 
-    results, gradients, dice = compute()
+    results, gradients, state = compute()
     with record(model) as trace:
-        again, gradients_again, dice_again = compute()
+        again, gradients_again, state_again = compute()
     assert len(trace) == 3
     for one, other in zip(results, again, strict=True):
         assert all(map(torch.equal, one, other))
     assert all(map(same, gradients, gradients_again))
-    assert torch.equal(dice, dice_again)
+    assert torch.equal(state, state_again)
 
 
 def test_gradients_under_autocast_are_bitwise_the_same():
@@ -475,7 +499,7 @@ def test_memory_replay_is_recorded_once_and_in_order(count, asked):
     assert_same_traces(trace[:count], trace[count:])
 
 
-def test_replay_with_dropout_records_the_dice_of_the_rollout():
+def test_replay_with_dropout_records_the_draws_of_the_rollout():
     model = make_model(dropout=0.4).train()
     src, mask, targets = story(4)
     with record(model) as trace:

@@ -170,18 +170,23 @@ def test_loading_copies():
     assert torch.equal(ours(source_tokens()).mem, before), "the two models share their weights"
 
 
-def test_parameter_names_are_theirs_but_for_the_writer():
+def test_parameter_names_are_theirs_but_for_layers_and_writer():
     ours = set(make_model().state_dict())
     theirs = set(make_published().state_dict())
     moved = {
         "mem_updater": "memory_writer.attention",
-        "gru": "memory_writer.gru",
-        "mem_ff": "memory_writer.feed_forward",
+        "gru": "memory_writer.rule.cell",
+        "mem_ff": "memory_writer.rule.feed_forward",
     }
+    for number, step in enumerate(("look_around", "read", "think")):
+        for layer in ("encoder.layer_blocks.layers", "decoder.net.layer_blocks.layers"):
+            for index in range(2):
+                moved[f"{layer}.{index}.{number}.fn.fn"] = f"{layer}.{index}.{step}"
+                moved[f"{layer}.{index}.{number}.fn.norm"] = f"{layer}.{index}.{step}_norm"
     expected = set()
     for name in theirs:
-        first, rest = name.split(".", 1) if "." in name else (name, "")
-        expected.add(f"{moved[first]}.{rest}" if first in moved else name)
+        start = next((start for start in moved if name.startswith(f"{start}.")), "")
+        expected.add(moved.get(start, "") + name.removeprefix(start))
     assert ours == expected
 
 
@@ -240,7 +245,9 @@ def test_loader_refuses_other_models():
 
 def test_loader_refuses_our_own_names():
     ours = make_model(1, position_buckets="reference")
-    assert_refused(ours, make_model().state_dict(), "memory_writer.gru.weight_ih", "gru.weight_ih")
+    assert_refused(
+        ours, make_model().state_dict(), "memory_writer.rule.cell.weight_ih", "gru.weight_ih"
+    )
 
 
 @pytest.mark.parametrize("options", [{"mem_update": "bmn"}, {"mem_feed_forward": False}])

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memformer_lite.checkpoint import read_checkpoint
-from memformer_lite.experiments import rewriting_stream
-from memformer_lite.recipes import RECIPES, from_plain
-from memformer_lite.train import MODELS, accuracy, load_learner
+from memformer_lite.experiments.measures import rewriting_stream
+from memformer_lite.learning.checkpoint import MODELS, load_learner, read_checkpoint
+from memformer_lite.learning.learner import accuracy
+from memformer_lite.learning.recipes import RECIPES, from_plain
 
 PATH = MODELS / "stories.safetensors"
 CARD = (MODELS / "README.md").read_text(encoding="utf-8")

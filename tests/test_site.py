@@ -5,17 +5,18 @@ import json
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from browsing import served, tab_for
+from browsing import opened
 from fontTools.ttLib import TTFont
 
 from tools.build_site import ROOT, SITE, pages, source
-from tools.measure import measure
+from tools.measure import measure, served
 
 PAGES = pages(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
 CHAPTERS = [page for page in PAGES if source(page).suffix == ".ipynb"]
 ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
 COLOURS = ["color-contrast", "link-in-text-block"]  # axe's rules that dark mode can break
 SIZES = ["scrollable-region-focusable", "target-size"]  # and those that a narrow screen can
+pytestmark = pytest.mark.spread("page")
 every_chapter = pytest.mark.parametrize("page", CHAPTERS, indirect=True, scope="module")
 
 
@@ -26,8 +27,9 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def tab(server):
-    with tab_for(server) as tab:
+def tab(chromium, server):
+    bases = (f"{server}/", f"{SITE.as_uri()}/")
+    with opened(chromium, *bases, says=("error", "warning")) as tab:
         yield tab
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from helpers import assert_close, randn
 from test_errors import refused
 
-from memformer_lite.slots import erase, fit_probe, transplant, use_probe
+from memformer_lite.inside.slots import erase, fit_probe, transplant, use_probe
 
 MEMS, OTHER = randn(3, 7, 5, seed=1), randn(3, 7, 5, seed=2)
 ROWS, CLASSES = randn(101, 5, seed=3), 11

@@ -6,31 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.spread
 WORKERS = [[], ["-n", "2"]]
 
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with this conftest.py, a chapter and a test, all in order."""
-    shutil.copy(ROOT / "conftest.py", tmp_path)
-    (tmp_path / "_toc.yml").write_text("chapters:\n- file: book/01_x\n")
+    """A folder with this conftest.py and settings, and a test, all in order."""
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_a.py").write_text("def test_a():\n    assert True\n")
-    (tmp_path / "book").mkdir()
-    write_chapter(tmp_path)
     return tmp_path
-
-
-def write_chapter(project, source="print(value)", output="2\n", kind="stdout", tags=()):
-    outputs = [new_output("stream", name=kind, text=output)] if output else []
-    cell = new_code_cell(source, outputs=outputs, metadata={"tags": list(tags)})
-    cells = [new_code_cell("value = 2"), cell]  # one kernel must run both
-    nbformat.write(new_notebook(cells=cells), project / "book" / "01_x.ipynb")
 
 
 def pytest_in(project, *arguments):
@@ -40,54 +30,8 @@ def pytest_in(project, *arguments):
 
 @pytest.mark.parametrize("workers", WORKERS, ids=["alone", "xdist"])
 def test_a_run_in_order_passes(project, workers):
-    for arguments in (["tests"], ["--nbval", "book"]):
-        done = pytest_in(project, *arguments, *workers)
-        assert done.returncode == 0, done.stdout
-        assert "UNTESTED" not in done.stdout
-
-
-WARNS = "import sys; _ = sys.stderr.write('2\\n')"
-
-
-@pytest.mark.parametrize(
-    ("chapter", "says"),
-    [
-        ({"output": "3\n"}, "Cell outputs differ"),
-        ({"output": ""}, "Unexpected output fields"),
-        ({"source": "x = 2"}, "Missing output fields"),
-        ({"source": "print(2); 1 / 0"}, "ZeroDivisionError"),
-        ({"source": WARNS, "kind": "stderr"}, "writes to stderr"),
-        ({"source": WARNS, "tags": ["nbval-ignore-output"]}, "writes to stderr"),
-        ({"tags": ["nbval-skip"]}, "UNTESTED"),
-    ],
-    ids=["changed", "new", "gone", "raises", "stderr", "stderr-unchecked", "skipped"],
-)
-def test_nbval_is_strict(project, chapter, says):
-    write_chapter(project, **chapter)
-    done = pytest_in(project, "--nbval", "book")
-    assert done.returncode == 1 and says in done.stdout, done.stdout
-
-
-def test_nbval_compares_text_and_no_pictures(project):
-    source = "class P:\n    def _repr_html_(self): return str(id(self))\n"
-    source += (
-        "    def _repr_svg_(self): return str(id(self))\n    def __repr__(self): return 'text'\n"
-    )
-    for text, code in (("text", 0), ("other", 1)):
-        output = new_output("execute_result", data={"text/plain": text})
-        cell = new_code_cell(f"{source}P()", outputs=[output])
-        nbformat.write(new_notebook(cells=[cell]), project / "book" / "01_x.ipynb")
-        done = pytest_in(project, "--nbval", "book")
-        assert done.returncode == code, done.stdout
-
-
-@pytest.mark.parametrize("workers", WORKERS, ids=["alone", "xdist"])
-def test_a_chapter_without_cells_does_not_pass(project, workers):
-    (project / "_toc.yml").write_text("chapters:\n- file: book/01_x\n- file: book/02_y\n")
-    done = pytest_in(project, "--nbval", "book", *workers)
-    assert done.returncode == 1
-    assert "no cell collected: book/02_y.ipynb" in done.stdout
-    assert pytest_in(project, "--nbval", "book/01_x.ipynb", *workers).returncode == 0
+    done = pytest_in(project, "tests", *workers)
+    assert done.returncode == 0 and "UNTESTED" not in done.stdout, done.stdout
 
 
 UNTESTED = {
@@ -95,7 +39,6 @@ UNTESTED = {
     "module": "pytest.skip('no browser', allow_module_level=True)",
     "skipif": "@pytest.mark.skipif(True, reason='no browser')\ndef test(): pass",
     "xfail": "@pytest.mark.xfail\ndef test(): assert False",
-    "xpass": "@pytest.mark.xfail\ndef test(): assert True",
     "empty": "@pytest.mark.parametrize('x', [])\ndef test(x): pass",
 }
 
@@ -108,6 +51,21 @@ def test_an_untested_test_does_not_pass(project, workers):
     assert done.returncode == 1
     named = re.findall(r"UNTESTED.*tests/test_(\w+)\.py", done.stdout)
     assert sorted(named) == sorted(UNTESTED), done.stdout
+
+
+FAULTY = {
+    "xpass": ("@pytest.mark.xfail\ndef test(): assert True", "XPASS(strict)"),
+    "warns": ("import warnings\ndef test(): warnings.warn('old')", "UserWarning: old"),
+    "marker": ("@pytest.mark.solw\ndef test(): pass", "'solw' not found in `markers`"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_what_would_pass_by_default_does_not_pass(project, name):
+    body, says = FAULTY[name]
+    (project / "tests" / "test_b.py").write_text(f"import pytest\n{body}\n")
+    done = pytest_in(project, "tests")
+    assert done.returncode != 0 and says in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("workers", WORKERS, ids=["alone", "xdist"])

@@ -11,8 +11,9 @@ import torch
 from helpers import generator
 from test_errors import refused, whole
 
-from memformer_lite import tasks
-from memformer_lite.tasks import CHARACTERS, NOT_ASKED, Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
+from memformer_lite.learning.tasks.images import _digits
+from memformer_lite.learning.tasks.text import CHARACTERS, _characters
 
 # No two numbers of boxes, values, noise tokens and places are equal.
 ODD = Cards(keys=3, values=5, noise=2, content=7, max_cards=4)
@@ -33,7 +34,7 @@ every_cards = pytest.mark.parametrize("task", CARDS.values(), ids=CARDS.keys())
 
 
 def frequencies_agree(counts, expected, what):
-    """Each count lies within 5 standard deviations of its expectation; the dice are seeded."""
+    """Each count lies within 5 standard deviations of its expectation; the draws are seeded."""
     assert counts.keys() <= expected.keys(), f"{what}: {counts.keys() - expected.keys()}"
     total = sum(counts.values())
     for case, share in expected.items():
@@ -333,7 +334,7 @@ def test_a_seed_fixes_the_stream_and_nothing_else_does(task):
     torch.manual_seed(2)
     before = torch.get_rng_state()
     assert equal(first, task.stream(11, SEGMENTS, generator=generator(7)))
-    assert torch.equal(torch.get_rng_state(), before), "the global dice were thrown"
+    assert torch.equal(torch.get_rng_state(), before), "the global random state changed"
     assert not equal(first, task.stream(11, SEGMENTS, generator=generator(8))), "another seed"
     assert not equal(first, task.stream(11, SEGMENTS, generator=source)), "the next draw"
 
@@ -385,8 +386,8 @@ def test_nothing_is_downloaded(monkeypatch):
 
     monkeypatch.setattr(socket, "socket", no_network)
     monkeypatch.setattr(socket, "create_connection", no_network)
-    tasks._digits.cache_clear()
-    tasks._characters.cache_clear()
+    _digits.cache_clear()
+    _characters.cache_clear()
     for task in TASKS.values():
         task.stream(2, SEGMENTS, generator=generator())
 
@@ -547,7 +548,7 @@ def test_a_choice_that_there_is_not_is_refused(build, name, value):
 @pytest.fixture(scope="module")
 def text():
     """The text of each split, with one sign for all characters not in the vocabulary."""
-    return {split: "".join(letters(tokens[None])) for split, tokens in tasks._characters().items()}
+    return {split: "".join(letters(tokens[None])) for split, tokens in _characters().items()}
 
 
 def letters(tokens):
@@ -622,7 +623,7 @@ def test_text_refuses_what_it_cannot_give(text):
 def test_digits_and_rows_and_text_without_scikit_learn(monkeypatch):
     """Only the images need it, and the error says so."""
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    tasks._digits.cache_clear()
+    _digits.cache_clear()
     Text().stream(2, 2, generator=generator())
     Cards().stream(2, 2, generator=generator())
     with pytest.raises(ImportError, match="sklearn"):

@@ -24,6 +24,7 @@ from helpers import (
     source_tokens,
     target_tokens,
 )
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from memformer_lite import Memformer, Results
 
@@ -34,6 +35,7 @@ KINDS = [
     {"mem_feed_forward": False, "position_buckets": "reference"},
 ]
 ROOT = Path(__file__).resolve().parents[1]
+MASK = length_mask([SOURCE, 4, 1], SOURCE)
 
 
 def run(model) -> Results:
@@ -225,6 +227,35 @@ def test_exports_and_runs_again_from_a_file(options):
         assert_close(got, want, f"exported {name}", 1e-6)
 
 
+@pytest.mark.parametrize("update", ["gru", "bmn"])
+def test_an_exported_program_takes_segments_and_batches_of_any_size(update):
+    model = make_model(encoder_only=True, mem_update=update, enc_depth=1)
+    rows = torch.export.Dim("rows", min=2, max=64)
+    tokens = torch.export.Dim("tokens", min=2, max=SIZES["enc_max_seq_len"])
+    sizes = {"src": {0: rows, 1: tokens}, "mems": {0: rows}, "src_mask": {0: rows, 1: tokens}}
+    mems = randn(BATCH, SLOTS, SIZES["dim"])
+    given = (source_tokens(), mems, length_mask([SOURCE, 4, 1], SOURCE))
+    program = torch.export.export(Segment(model), given, dynamic_shapes=sizes).module()
+    for b, n in ((2, 5), (7, 13), (3, 2)):
+        src, mems = source_tokens(b, n), randn(b, SLOTS, SIZES["dim"])
+        mask = length_mask([n, *[1] * (b - 1)], n)
+        expected = model(src, mems=mems, src_mask=mask)
+        for got, want in zip(program(src, mems, mask), expected, strict=False):
+            assert_close(got, want, f"exported, {b} rows of {n} tokens", 1e-12)
+
+
+def test_an_exported_model_takes_sources_and_targets_of_any_length():
+    model = make_model(enc_depth=1, dec_depth=1)
+    n = torch.export.Dim("n", min=2, max=SIZES["enc_max_seq_len"])
+    m = torch.export.Dim("m", min=3, max=SIZES["dec_max_seq_len"])
+    sizes = {"src": {1: n}, "tgt": {1: m}}
+    given = (source_tokens(), target_tokens())
+    program = torch.export.export(model, given, dynamic_shapes=sizes).module()
+    for source, target in ((5, 4), (13, 19)):
+        given = (source_tokens(length=source), target_tokens(length=target))
+        assert_close(program(*given).dec_out, model(*given).dec_out, "exported loss", 1e-12)
+
+
 def test_exports_the_whole_model_with_a_target():
     model = single_precision(enc_depth=1, dec_depth=1)
     program = torch.export.export(model, (source_tokens(), target_tokens()))
@@ -328,11 +359,91 @@ def test_importing_is_light(imported):
     assert len(imported["others"]) <= 3, f"loaded by the import: {imported['others']}"
 
 
-def test_all_names_exist_and_are_sorted():
+def test_all_names_exist_and_have_a_docstring():
     import memformer_lite
 
-    assert memformer_lite.__all__ == sorted(memformer_lite.__all__), "__all__ is not sorted"
     for name in memformer_lite.__all__:
         thing = getattr(memformer_lite, name)
         assert thing.__module__.startswith("memformer_lite."), f"{name} is not this package's"
         assert thing.__doc__, f"{name} has no docstring"
+
+
+# torch.func, and derivatives of derivatives: what loops give.
+
+slow_path = pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+
+
+@slow_path
+@pytest.mark.parametrize("update", ["gru", "bmn"])
+def test_jacobian_and_vmap_over_memories(update):
+    model, mems = make_model(mem_update=update), randn(BATCH, SLOTS, SIZES["dim"])
+    src = source_tokens()
+
+    def after(mems):
+        return model(src, mems=mems).mem
+
+    expected = torch.autograd.functional.jacobian(after, mems)
+    assert_close(torch.func.jacrev(after)(mems), expected, "jacrev", 1e-13)
+    several = randn(5, BATCH, SLOTS, SIZES["dim"])
+    expected = torch.stack([after(mems) for mems in several])
+    assert_close(torch.func.vmap(after)(several), expected, "vmap", 1e-13)
+
+
+@slow_path
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_an_ensemble_in_one_call_gives_what_its_models_give(options):
+    models = [make_model(seed, **options) for seed in range(3)]
+    base, src = make_model(9, **options), source_tokens()
+
+    def call(weights, buffers):
+        return torch.func.functional_call(base, (weights, buffers), src, {"src_mask": MASK})[:2]
+
+    enc_out, mems = torch.func.vmap(call)(*torch.func.stack_module_state(models))
+    for index, model in enumerate(models):
+        expected = model(source_tokens(), src_mask=MASK)
+        assert_close(enc_out[index], expected.enc_out, f"model {index}", 1e-13)
+        assert_close(mems[index], expected.mem, f"model {index}", 1e-13)
+
+
+@slow_path
+@pytest.mark.parametrize("update", ["gru", "bmn"])
+def test_gradients_of_each_row_in_one_call(update):
+    model = make_model(mem_update=update)
+    given = (source_tokens(), target_tokens(), MASK, length_mask([TARGET, 4, 2], TARGET))
+
+    def loss(weights, src, tgt, src_mask, tgt_mask):
+        rows = (src[None], tgt[None], None, src_mask[None], tgt_mask[None])
+        return torch.func.functional_call(model, weights, rows).dec_out
+
+    weights = dict(model.named_parameters())
+    per_row = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0, 0))(weights, *given)
+    for row in range(BATCH):
+        model.zero_grad()
+        loss(weights, *(tensor[row] for tensor in given)).backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                assert_close(per_row[name][row], parameter.grad, f"row {row}, {name}", 1e-13)
+
+
+def test_derivatives_of_derivatives_where_attention_is_spelt_out():
+    model, mems = make_model(), randn(BATCH, SLOTS, SIZES["dim"])
+
+    def part(slot):
+        whole = torch.cat((slot, mems[:, 1:]), dim=1)
+        return model(source_tokens(), mems=whole).mem[:, 0, :3]
+
+    with sdpa_kernel(SDPBackend.MATH):
+        first = mems[:, :1].clone().requires_grad_()
+        assert torch.autograd.gradgradcheck(part, (first,))
+
+
+def test_ids_are_looked_at_in_eager_mode_also_under_grad():
+    """Only vmap may not look at values; everywhere else a wrong id is refused by name."""
+    model = make_model()
+
+    def loss(weights):
+        wrong = torch.full((BATCH, TARGET), SIZES["dec_num_tokens"])
+        return torch.func.functional_call(model, weights, (source_tokens(), wrong)).dec_out
+
+    with pytest.raises(ValueError, match="tgt: expected token ids"):
+        torch.func.grad(loss)(dict(model.named_parameters()))

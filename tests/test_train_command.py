@@ -1,4 +1,4 @@
-"""The command `python -m memformer_lite.train`, as a reader uses it."""
+"""The command `python -m memformer_lite train`, as a reader uses it."""
 
 import functools
 import os
@@ -11,10 +11,11 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from memformer_lite import train as train_module
-from memformer_lite.recipes import RECIPES, Recipe, Stage
-from memformer_lite.tasks import Parity, Text
-from memformer_lite.train import Run, load_learner, main
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.command import main
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
+from memformer_lite.learning.tasks import Parity, Text
+from memformer_lite.learning.train import Run, train
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Recipe(
@@ -45,7 +46,7 @@ def quick(monkeypatch):
 
 def command(*arguments):
     """Run it as a process of its own."""
-    call = [sys.executable, "-m", "memformer_lite.train", *map(str, arguments)]
+    call = [sys.executable, "-m", "memformer_lite", "train", *map(str, arguments)]
     env = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
     return subprocess.run(call, cwd=ROOT, env=env, capture_output=True, text=True)
 
@@ -56,8 +57,8 @@ def refuse(capsys, *arguments):
         main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     assert stopped.value.code == 2 and out == "", out
-    usage, _, message = err.rpartition("python -m memformer_lite.train: error: ")
-    assert usage.startswith("usage: python -m memformer_lite.train"), err
+    usage, _, message = err.rpartition("python -m memformer_lite train: error: ")
+    assert usage.startswith("usage: python -m memformer_lite train"), err
     assert "Traceback" not in err and message.count("\n") == 1
     return message
 
@@ -211,7 +212,7 @@ def test_the_result_is_one_line(capsys):
     assert (said["recipe"], said["seed"], said["steps"]) == ("parity", "3", "9")
     assert said["measure"] == "accuracy" and said["parameters"] == f"{count:,}"
     run = Run(TINY, seed=3)
-    train_module.train(run, progress=False)
+    train(run, progress=False)
     assert said["score"] == f"{run.history.scores[-1]:.3f}"
 
 
@@ -221,7 +222,9 @@ def test_what_is_guessed_is_measured_in_bits(capsys):
 
 def test_a_bar_is_shown_unless_it_is_quiet(capsys, monkeypatch):
     # TQDM_DISABLE, which holds for all tests, switches it off unless it is asked for.
-    monkeypatch.setattr(train_module, "tqdm", functools.partial(tqdm, disable=False))
+    monkeypatch.setattr(
+        "memformer_lite.learning.train.tqdm", functools.partial(tqdm, disable=False)
+    )
     main(["parity"])
     out = capsys.readouterr().out
     assert "9/9" in out and RESULT.search(out)

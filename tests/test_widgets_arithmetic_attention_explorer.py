@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from widget_pages import bench, compute
+from widget_pages import compute
 
 from memformer_lite.attention import Attention
 from memformer_lite.widgets import AttentionExplorer
@@ -52,8 +52,8 @@ def explorer():
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made, made.tab(made.write()) as tab:
+def tab(bench):
+    with bench.tab(bench.write()) as tab:
         yield tab
 
 

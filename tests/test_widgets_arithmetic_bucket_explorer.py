@@ -4,7 +4,7 @@ import base64
 
 import pytest
 import torch
-from widget_pages import bench, compute
+from widget_pages import compute
 
 from memformer_lite.bucketing import relative_position_bucket
 from memformer_lite.widgets import BucketExplorer
@@ -33,8 +33,8 @@ ONE_SIZE = """
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made, made.tab(made.write()) as tab:
+def tab(bench):
+    with bench.tab(bench.write()) as tab:
         yield tab
 
 

@@ -9,23 +9,23 @@ import math
 import numpy as np
 import pytest
 import torch
-from browsing import FLAGS
-from playwright.sync_api import sync_playwright
+from browsing import opened
 
+from memformer_lite.inside.record import record
+from memformer_lite.inside.trace import RecordedSegment
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import Recipe, Stage
+from memformer_lite.learning.tasks import Cards
 from memformer_lite.memformer import Memformer
-from memformer_lite.recipes import Recipe, Stage
-from memformer_lite.record import record
-from memformer_lite.tasks import Cards
-from memformer_lite.trace import RecordedSegment
-from memformer_lite.train import Learner, load_learner
+from memformer_lite.memory import GRUGate
 from memformer_lite.widgets.memory_explorer import (
+    CONSTANTS,
     KEEPS,
-    RULES,
     MemoryExplorer,
     pack,
     tokens_of_story,
 )
-from tools import browser
 
 CLOSE = 1e-5
 TASK = Cards(keys=3, values=5, noise=3, content=2, max_cards=2)
@@ -60,12 +60,9 @@ STORY = """([net, stories]) => {
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(chromium):
     """A blank tab in which the widget's module is known as M."""
-    path = browser.find()
-    assert path, browser.ADVICE
-    with sync_playwright() as playwright:
-        tab = playwright.chromium.launch(executable_path=path, args=FLAGS).new_page()
+    with opened(chromium) as tab:
         code = base64.b64encode(MemoryExplorer.code().encode()).decode()
         load = f"data:text/javascript;charset=utf-8;base64,{code}"
         tab.evaluate("async (load) => { globalThis.M = await import(load); }", load)
@@ -101,7 +98,7 @@ def built(seed=0, depth=1, **options) -> Learner:
 
 RECORDED = {field.name for field in dataclasses.fields(RecordedSegment)}
 RECORDED |= {name for name, value in vars(RecordedSegment).items() if isinstance(value, property)}
-RECORDED -= {"src", "src_mask"}  # what goes in
+RECORDED -= {"src", "src_mask", "nbytes"}  # what goes in, and how large the record is
 
 
 def assert_recorded(segment: RecordedSegment, seen: dict[str, torch.Tensor]) -> None:
@@ -131,7 +128,7 @@ def expected(learner: Learner, stream: list[torch.Tensor]) -> dict[str, torch.Te
         keys, _ = module.project(inputs["context"])
         reads.append((queries @ keys.mT / math.sqrt(queries.shape[-1])).softmax(dim=-1))
 
-    hooks = [block[1].fn.fn.register_forward_hook(read, with_kwargs=True) for block in layers]
+    hooks = [layer.read.register_forward_hook(read, with_kwargs=True) for layer in layers]
     found = {}
     mems = learner.start(len(stream[0]))
     for tokens in stream:
@@ -141,8 +138,8 @@ def expected(learner: Learner, stream: list[torch.Tensor]) -> dict[str, torch.Te
         seen = {"read": torch.stack(reads, dim=1), "answer": logits.softmax(dim=-1)}
         enc_out = model.encoder(tokens, context=mems)
         written, seen["write"] = writer.attention(mems, enc_out)
-        if writer.gru is not None:
-            cell, d = writer.gru, model.dim
+        if isinstance(writer.rule, GRUGate):
+            cell, d = writer.rule.cell, model.dim
             sums = written @ cell.weight_ih.T + mems @ cell.weight_hh.T
             sums = sums + cell.bias_ih + cell.bias_hh
             seen["gate"] = sums[..., d : 2 * d].sigmoid()
@@ -268,7 +265,7 @@ BAD = [
 
 def test_pages_are_read_as_in_python(page):
     task = Cards()
-    sizes = {"keys": 4, "values": 8, "noise": 4, "content": 3, "rules": RULES}
+    sizes = {"keys": 4, "values": 8, "noise": 4, "content": 3, "constants": CONSTANTS}
     read = """([task, text]) => {
       try {
         const page = M.parsePage(task, text), again = M.parsePage(task, M.wordsOf(task, page));
@@ -357,7 +354,7 @@ def test_a_frozen_slot_stays_and_the_others_go_on(page):
 def test_without_the_gate_everything_is_new(page):
     learner = load_learner()
     with torch.no_grad():
-        cell, mems = learner.memformer.memory_writer.gru, memory_after(learner, ["A3"])
+        cell, mems = learner.memformer.memory_writer.rule.cell, memory_after(learner, ["A3"])
         told = followed(page, learner, [("A3",), ("A5", {"kind": "gate"})])[1]
         d = learner.memformer.dim
         cell.bias_ih[d : 2 * d] -= 1e4  # closes the update gate: nothing of the old is kept

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from helpers import SIZES, SLOTS, SOURCE, length_mask, record_story
-from widget_pages import bench, compute
+from widget_pages import compute
 
 from memformer_lite.widgets import MemoryTimeLapse
 
@@ -23,8 +23,8 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made, made.tab(made.write()) as tab:
+def tab(bench):
+    with bench.tab(bench.write()) as tab:
         yield tab
 
 
@@ -51,10 +51,11 @@ def close(found, wanted, tolerance=HALF):
 @kinds
 def test_weights_of_each_head_and_their_mean_equal_torchs(tab, traces, kind):
     trace = traces[kind]
-    body = """return argument.runs[0].segments.map((one) => [
-      [...Array(one.read.length + 1).keys()].map((place) => m.tableOf(one.read, place - 1)),
-      [...Array(one.write.length + 1).keys()].map((place) => m.tableOf(one.write, place - 1)),
-      [...Array(one.read.length + 1).keys()].map((place) => m.readersOf(one, place - 1)),
+    body = """const { unit, runs } = argument;
+      return runs[0].segments.map((one) => [
+      [...Array(one.read.length + 1).keys()].map((place) => m.tableOf(one.read, place - 1, unit)),
+      [...Array(one.write.length + 1).keys()].map((place) => m.tableOf(one.write, place - 1, unit)),
+      [...Array(one.read.length + 1).keys()].map((place) => m.readersOf(one, place - 1, unit)),
     ]);"""
     data = MemoryTimeLapse(trace, row=ROW).data
     for segment, (reads, writes, readers) in zip(
@@ -75,8 +76,9 @@ def test_weights_of_each_head_and_their_mean_equal_torchs(tab, traces, kind):
 @kinds
 def test_gate_of_each_update_and_its_mean_equal_torchs(tab, traces, kind):
     trace = traces[kind]
-    body = """return argument.runs[0].segments.map((one) =>
-      [...Array(one.write.length + 1).keys()].map((place) => m.gateOf(one, place - 1)));"""
+    body = """const { unit, runs } = argument;
+      return runs[0].segments.map((one) =>
+      [...Array(one.write.length + 1).keys()].map((place) => m.gateOf(one, place - 1, unit)));"""
     data = MemoryTimeLapse(trace, row=ROW).data
     for segment, found in zip(trace, compute(tab, MemoryTimeLapse, body, data), strict=True):
         if kind == "bmn":
@@ -93,11 +95,12 @@ def test_bars_and_their_scale_equal_torchs(tab, traces, kind):
     """Every quantity, every head; the scale is that of both runs together."""
     trace, other = traces[kind], record_story(7, segments=SEGMENTS, **KINDS[kind])
     heads = [-1, *range(len(trace[0].write) * WRITERS)]
-    body = """const [data, heads] = argument;
+    body = """const [data, heads] = argument, { unit } = data;
       return Object.fromEntries(["change", "norm", "gate", "own"].map((show) => [show,
         heads.map((writing) => ({
-          top: m.topOf(data.runs, { show, writing }),
-          bars: data.runs.map((run) => run.segments.map((one) => m.barsOf(one, { show, writing }))),
+          top: m.topOf(data.runs, { show, writing, unit }),
+          bars: data.runs.map(({ segments }) =>
+            segments.map((one) => m.barsOf(one, { show, writing, unit }))),
         }))]));"""
     data = MemoryTimeLapse(trace, other=other, row=ROW).data
     found = compute(tab, MemoryTimeLapse, body, [data, heads])
@@ -141,7 +144,7 @@ def test_data_are_what_was_recorded_rounded():
 
 
 def test_nobody_reads_a_page_of_padding(tab, traces):
-    body = "return argument.runs[0].segments.map((one) => m.readersOf(one, -1));"
+    body = "return argument.runs[0].segments.map((one) => m.readersOf(one, -1, argument.unit));"
     data = MemoryTimeLapse(traces["padding"], row=2).data
     assert compute(tab, MemoryTimeLapse, body, data) == [None] * SEGMENTS
     assert all(segment["pad"] == [True] * LENGTH for segment in data["runs"][0]["segments"])

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 import torch
-from widget_pages import bench, compute
+from widget_pages import compute
 
 from memformer_lite import bptt_backward, replay, replay_backward
 from memformer_lite.widgets import ReplayStage
@@ -26,8 +26,8 @@ GRID = [
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made, made.tab(made.write()) as tab:
+def tab(bench):
+    with bench.tab(bench.write()) as tab:
         yield tab
 
 

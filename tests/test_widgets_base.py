@@ -10,18 +10,11 @@ import types
 import pytest
 import torch
 import traitlets
-from helpers import record_story
-from widget_pages import bench
+from helpers import WIDGETS
 
 from memformer_lite.attention import Attention
 from memformer_lite.figures import BOXES, KEPT, SLOTS, TOKENS, WRITTEN, Picture
-from memformer_lite.widgets import (
-    AttentionExplorer,
-    BucketExplorer,
-    MemoryTimeLapse,
-    ReplayStage,
-    base,
-)
+from memformer_lite.widgets import AttentionExplorer, BucketExplorer, base
 from memformer_lite.widgets.base import FOLDER, Widget
 
 TWIN = Picture("<svg></svg>", "A picture for tests: nothing is drawn, and nothing follows from it.")
@@ -62,10 +55,7 @@ def test_html_holds_box_twin_style_and_script():
     widget = make({"a": 1})
     html = widget._repr_html_()
     assert html.count("<script") == html.count("</script>") == 1
-    assert '<script type="module">' in html
     assert TWIN._repr_html_() in html
-    for size, height in zip(("wide", "medium", "narrow"), widget.heights, strict=True):
-        assert f"--mfl-{size}:{height}px" in html
     assert repr(widget) == f"Widget: {TWIN.alt}"
 
 
@@ -80,6 +70,13 @@ def test_data_cannot_end_the_script():
     html = make({"name": "</script><!--<b>\u2028"})._repr_html_()
     assert html.count("</script>") == 1
     assert "<!--" not in html
+
+
+def test_every_widget_is_named():
+    """A class and a module of the same name make one: it is in `widgets`, and so in these tests."""
+    scripts = {path.stem for path in FOLDER.glob("*.js") if path.with_suffix(".py").exists()}
+    assert {widget.name for widget in WIDGETS.values()} == scripts
+    assert all(isinstance(widget.example(), Widget) for widget in WIDGETS.values())
 
 
 def test_modules_neither_load_nor_evaluate():
@@ -102,7 +99,7 @@ def test_colours_are_those_of_the_pictures():
     own = (FOLDER / "widgets.css").read_text(encoding="utf-8")
     texts = own + "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.js"))
     named = set(re.findall(r"--mfl-[a-z-]+(?=\))", texts))
-    set_here = set(re.findall(r"(--mfl-[a-z-]+):", style + "--mfl-wide:--mfl-medium:--mfl-narrow:"))
+    set_here = set(re.findall(r"(--mfl-[a-z-]+):", style))
     set_here |= set(re.findall(r"(--mfl-[a-z-]+)[:\"]", texts))
     assert named <= set_here, named - set_here
 
@@ -195,33 +192,34 @@ LIVE = """async ([code, traits]) => {
 }"""
 
 
-@pytest.mark.parametrize(
-    ("widget", "state"),
-    [
-        (BucketExplorer(), {"offset": -3}),
-        (AttentionExplorer.of_cards(), {"head": 1}),
-        (ReplayStage(), {"step": 2}),
-        (MemoryTimeLapse(record_story()), {"at": 2}),
-    ],
-    ids=["bucket", "attention", "stage", "lapse"],
-)
-def test_live_views_share_what_the_reader_chose(tmp_path, widget, state):
+@pytest.mark.parametrize("name", WIDGETS)
+def test_live_views_share_what_the_reader_chose(bench, name):
     """The module that anywidget gets, with a model that only keeps values: two views of it."""
+    widget = WIDGETS[name].example()
     traits = {"data": widget.data, "markup": widget._markup("live"), "state": {}}
     lines = "[...document.querySelectorAll('.mfl-status')].map((line) => line.textContent)"
-    with bench(tmp_path) as made, made.tab(made.write()) as tab:
+    with bench.tab(bench.write()) as tab:
+
+        def told():
+            here, there = tab.evaluate(lines)
+            # The explorer's first sentence says what was done, where it was done.
+            assert here.split(". ", 1)[1] == there.split(". ", 1)[1] and len(here) > 20
+            return there
+
+        def chosen(place):  # by the reader
+            options = tab.locator(".mfl-option input:enabled:not(:checked)")
+            options.nth(place).check(force=True)
+            return told(), tab.evaluate("live.traits.state")
+
         tab.evaluate(LIVE, [base.live_code(widget.name), traits])
-        before = tab.evaluate(lines)
-        assert before[0] == before[1] and len(before[0]) > 20
-        tab.evaluate("(state) => live.model.set('state', state)", state)  # from Python
-        after = tab.evaluate(lines)
-        assert after[0] == after[1] != before[0]
-        tab.locator(".mfl-option input:not(:checked)").first.check(force=True)  # the reader
-        assert tab.evaluate("live.model.saved") == 1
-        chosen = tab.evaluate("live.traits.state")
-        assert {name: chosen[name] for name in state} == state, "the rest stays"
-        last = tab.evaluate(lines)
-        assert last[0] == last[1] != after[0]
+        words, states = zip((told(), {}), chosen(0), chosen(1), strict=True)
+        assert words[0] != words[1] != words[2]
+        assert tab.evaluate("live.model.saved") == 2
+        some = {name: value for name, value in states[1].items() if value != states[2][name]}
+        tab.evaluate("(state) => live.model.set('state', state)", some)  # from Python
+        assert told() == words[1], "what Python does not name stays"
+        _, last = chosen(1)
+        assert last.keys() == states[1].keys()
         tab.evaluate("live.stops.forEach((stop) => stop())")
         assert tab.evaluate("live.heard.get('change:state').length") == 0
 

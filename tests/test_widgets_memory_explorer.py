@@ -1,22 +1,21 @@
 """The memory explorer as a reader meets it: in Chromium, from a server and from a file."""
 
-import functools
-import http.server
 import json
 import re
-import threading
+from contextlib import ExitStack
 
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from browsing import FLAGS, QuietHandler
-from playwright.sync_api import sync_playwright
+from browsing import opened
 
-from memformer_lite.recipes import RECIPES, Recipe, Stage
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Learner, load_learner
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.recipes import RECIPES, Recipe, Stage
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.memory import GRUGate, MemoryRule
 from memformer_lite.widgets.memory_explorer import STORIES, MemoryExplorer, pack
-from tools import browser
+from tools.measure import served
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Explorer</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -32,14 +31,6 @@ SIDEWAYS = """[...document.querySelectorAll('.mfl-live *')].filter((e) => e.chec
   !e.parentElement.closest('.me-scroll, .me-tablebox') &&
   e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML.slice(0, 120))"""
 PICTURE = "document.querySelector('.me-grid').innerHTML"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = browser.find()
-    assert path, browser.ADVICE
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=FLAGS)
 
 
 @pytest.fixture(scope="module")
@@ -59,39 +50,26 @@ def address(request, folder):
     if request.param == "file":
         yield folder.as_uri()
         return
-    handler = functools.partial(QuietHandler, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture
 def visit(chromium, address):
     """Open a page in a tab of its own, in which nothing else can be reached or may go wrong."""
-    contexts, troubles = [], []
+    with ExitStack() as tabs:
+        visited = []
 
-    def visit(name="page.html", width=1100, **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
+        def visit(name="page.html", width=1100, **options):
+            size = {"width": width, "height": 900}
+            tab = tabs.enter_context(opened(chromium, f"{address}/", viewport=size, **options))
+            visited.append(tab)
+            tab.add_init_script(SHIFTS)
+            tab.goto(f"{address}/{name}")
+            return tab
 
-        def guard(route):
-            if route.request.url.startswith((f"{address}/", "data:")):
-                return route.continue_()
-            troubles.append(f"asks another host: {route.request.url}")
-            return route.abort()
-
-        context.route("**/*", guard)
-        tab = context.new_page()
-        tab.on("console", lambda message: troubles.append(message.text))
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.add_init_script(SHIFTS)
-        tab.goto(f"{address}/{name}")
-        return tab
-
-    yield visit
-    for context in contexts:
-        context.close()
+        yield visit
+    troubles = [trouble for tab in visited for trouble in tab.troubles]
     assert not troubles, troubles
 
 
@@ -498,9 +476,18 @@ def test_text_tells_only_boxes_that_were_named():
     assert len(kept) == 4 and kept.count("no box") >= 3 and set(kept) <= {"no box", "box A"}
 
 
-def small(task, **options):
+def small(task, *, rule=None, **options):
     torch.manual_seed(0)
-    return Learner(Recipe(stages=(Stage(task, steps=1, segments=(2, 2)),), **options))
+    return Learner(Recipe(stages=(Stage(task, steps=1, segments=(2, 2)),), **options), rule=rule)
+
+
+class TakeAll(MemoryRule):
+    def forward(self, written, mems, slots):
+        return written, None
+
+
+class Milder(GRUGate):
+    """A kind of gate that the page does not know."""
 
 
 def test_other_learners_bring_their_own_stories():
@@ -526,6 +513,8 @@ def spoilt():
         (small(Cards(), dim=64), {}, ValueError, r"too large for a page: 1\d\d,\d\d\d parameters"),
         (small(Cards(keys=9), dim=8, heads=2), {}, ValueError, "at most 8 boxes"),
         (small(Cards(), slots=17), {}, ValueError, "16 slots"),
+        (small(Cards(), rule=TakeAll()), {}, ValueError, "rules GRUGate and BMN, got TakeAll"),
+        (small(Cards(), rule=Milder(32)), {}, ValueError, "rules GRUGate and BMN, got Milder"),
         (spoilt(), {}, ValueError, "read_out.bias holds numbers that half precision"),
         (None, {"ask": "E"}, ValueError, "ask"),
         (None, {"stories": {}}, ValueError, "at least one"),
@@ -553,6 +542,11 @@ def test_a_learner_in_the_midst_of_training_is_shown_without_dropout():
     learner.train()
     MemoryExplorer(learner)
     assert learner.training and learner.memformer.encoder.training
+
+
+def test_a_rule_of_the_readers_own_is_not_packed():
+    with pytest.raises(ValueError, match="got TakeAll"):
+        pack(small(Cards(), rule=TakeAll()))
 
 
 def test_packing_changes_no_learner():

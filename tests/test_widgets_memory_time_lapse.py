@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers import BATCH, SLOTS, length_mask, record_story
-from widget_pages import bench, spoiled
+from widget_pages import spoiled
 
-from memformer_lite.trace import Trace
+from memformer_lite.inside.trace import Trace
 from memformer_lite.widgets import MemoryTimeLapse
 
 LENGTH, SEGMENTS = 5, 4
@@ -19,9 +19,8 @@ WORDS = [f"w{token}" for token in range(23)]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made:
-        yield made
+def made(bench):
+    return bench
 
 
 def lapse(**options):

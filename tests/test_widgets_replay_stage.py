@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from widget_pages import bench
 
 from memformer_lite.widgets import ReplayStage
 from memformer_lite.widgets.replay_stage import LOSSES, METHODS, SURVIVES, memories, schedule
@@ -25,10 +24,9 @@ ALL = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with bench(tmp_path_factory.mktemp("pages")) as made:
-        made.page = made.write(ReplayStage())
-        yield made
+def made(bench):
+    bench.page = bench.write(ReplayStage())
+    return bench
 
 
 def press(tab, name):

@@ -1,15 +1,10 @@
 """Pages with widgets, served from here or opened as files, in tabs that reach nothing else."""
 
-import functools
-import http.server
 import json
-import threading
 from contextlib import contextmanager
 
-from browsing import CHECKS, FLAGS, QuietHandler
-from playwright.sync_api import sync_playwright
+from browsing import opened
 
-from tools import browser
 from tools.build_site import ROOT
 
 WAYS = ["server", "file"]
@@ -48,49 +43,18 @@ class Bench:
     @contextmanager
     def tab(self, name, *, way="file", width=1280, height=1400, wait=True, **options):
         """A tab on that page; `tab.troubles` lists what went wrong, `tab.asked` what it loaded."""
-        context = self.browser.new_context(viewport={"width": width, "height": height}, **options)
-        tab = context.new_page()
-        tab.set_default_timeout(15_000)
-        tab.troubles, tab.asked = [], []
         base = self.address if way == "server" else self.folder.as_uri()
-
-        def guard(route):
-            tab.asked.append(route.request.url)
-            if route.request.url.startswith((f"{base}/", "data:")):
-                route.continue_()
-            else:
-                tab.troubles.append(f"asks another host: {route.request.url}")
-                route.abort()
-
-        context.route("**/*", guard)
-        tab.on("console", lambda said: tab.troubles.append(f"console: {said.text}"))
-        tab.on("pageerror", lambda error: tab.troubles.append(f"script: {error}"))
-        tab.add_init_script(CHECKS)
-        tab.goto(f"{base}/{name}", wait_until="load")
-        if wait:
-            tab.wait_for_function(
-                "[...document.querySelectorAll('.mfl-widget')].every((e) => e.dataset.mflState)"
-            )
-            tab.wait_for_timeout(60)  # drawings take their width
-        yield tab
-        context.close()
+        size = {"width": width, "height": height}
+        with opened(self.browser, f"{base}/", viewport=size, **options) as tab:
+            tab.set_default_timeout(15_000)
+            tab.goto(f"{base}/{name}", wait_until="load")
+            if wait:
+                tab.wait_for_function(
+                    "[...document.querySelectorAll('.mfl-widget')].every((e) => e.dataset.mflState)"
+                )
+                tab.wait_for_timeout(60)  # drawings take their width
+            yield tab
         assert not tab.troubles, "\n".join(tab.troubles)
-
-
-@contextmanager
-def bench(folder):
-    handler = functools.partial(QuietHandler, directory=folder)
-    path = browser.find()
-    assert path, browser.ADVICE
-    with (
-        sync_playwright() as playwright,
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd,
-    ):
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield Bench(chromium, folder, f"http://127.0.0.1:{httpd.server_port}")
-        chromium.close()
-        httpd.shutdown()
 
 
 def compute(tab, widget, body, argument=None):

@@ -31,7 +31,9 @@ from memformer.mrbp import memory_replay_backprop as reference_replay
 
 from memformer_lite import bptt_backward, memory_replay_backprop
 
-RECORD = Path(__file__).parents[1] / "memformer_lite" / "records" / "replay_memory.json"
+RECORD = (
+    Path(__file__).parents[1] / "memformer_lite" / "experiments" / "records" / "replay_memory.json"
+)
 DIM, TOKENS, SLOTS, BATCH, DEPTH, VOCABULARY = 256, 128, 32, 4, 4, 256
 SEGMENTS = (2, 4, 8, 16, 32)
 TIMED_SEGMENTS, ROUNDS = 16, 5

@@ -15,6 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
+CACHE = BUILD / ".jupyter_cache"  # what the cells of the chapters gave; Jupyter Book reads it
 READ_BY_CHAPTERS = {".py", ".js", ".css", ".json", ".safetensors"}
 REDIRECT = """<!doctype html>
 <html lang="en">
@@ -47,7 +48,7 @@ def source(page):
 def fingerprint():
     """A hash of what the chapters run on, besides their own cells."""
     package = (p for p in (ROOT / "memformer_lite").rglob("*") if p.suffix in READ_BY_CHAPTERS)
-    files = [ROOT / "requirements.txt", *sorted(package)]
+    files = [ROOT / "requirements.txt", ROOT / "constraints.txt", *sorted(package)]
     contents = [sys.version.encode(), *(file.read_bytes() for file in files)]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
@@ -63,9 +64,25 @@ def forget():
         shutil.rmtree(old, ignore_errors=True)
     if not mark.is_file() or mark.read_text() != now:
         print("The package or its requirements are new: every chapter runs again.", flush=True)
-        shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
+        shutil.rmtree(CACHE, ignore_errors=True)
     BUILD.mkdir(exist_ok=True)
     mark.write_text(now)
+
+
+def run(chapters, timeout):
+    """Run the chapters that the cache does not know, one on each processor core.
+
+    Each runs in a new kernel and an empty folder. One that fails is left out of the cache: Jupyter
+    Book then runs it again and says what is wrong.
+    """
+    from jupyter_cache import get_cache
+    from jupyter_cache.executors import load_executor
+
+    cache = get_cache(CACHE)
+    records = [cache.add_nb_to_project(str(chapter)) for chapter in chapters]
+    load_executor("temp-parallel", cache).run_and_cache(
+        filter_pks=[record.pk for record in records], timeout=timeout
+    )
 
 
 def main():
@@ -76,22 +93,22 @@ def main():
     forget()
     # The chapters import this tree's package, also in a copy of the tree with a borrowed .venv.
     # A progress bar is for who waits; on a page it is noise.
-    env = os.environ | {
+    os.environ |= {
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "TQDM_DISABLE": "1",
         "MEMFORMER_LITE_STATIC": "1",  # a live widget would need its kernel
     }
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    files = [source(page) for page in toc]
+    run([file for file in files if file.suffix == ".ipynb"], config["execute"]["timeout"])
     command = Path(sys.executable).with_name("jupyter-book")
-    built = subprocess.run(
-        [command, "build", ".", "-W", "-n", "--keep-going"], cwd=ROOT, env=env, check=False
-    )
+    built = subprocess.run([command, "build", ".", "-W", "-n", "--keep-going"], cwd=ROOT)
     if built.returncode:
         return "The site was not built: see the warnings and errors above."
     if missing := [page for page in toc if not (SITE / f"{page}.html").is_file()]:
         return "The build left out pages of _toc.yml: " + ", ".join(missing)
-    title = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
-    index = REDIRECT.format(title=title, page=f"{toc[0]}.html")
+    index = REDIRECT.format(title=config["title"], page=f"{toc[0]}.html")
     (SITE / "index.html").write_text(index, encoding="utf-8")
     print("\nThe site is ready. Open _build/html/index.html in a browser, or serve it:")
     print("  python3 -m http.server --directory _build/html 8000   → http://localhost:8000")

@@ -63,7 +63,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def served(folder: Path = SITE):
     """The address of a folder, by default the site's."""
-    assert (folder / "index.html").is_file(), "no site in _build/html: run `make book` first"
+    assert folder != SITE or SITE.is_dir(), "no site in _build/html: run `make book` first"
     handler = functools.partial(QuietHandler, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -5,15 +5,19 @@ Nothing in it depends on the machine, the time or the number of runs.
 
 import hashlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 
 SETUP = Path(__file__).with_name("setup_cell.py")
+STYLE = Path(__file__).parents[1] / "book" / "ruff.toml"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+KEPT = ("book",)  # what a chapter says of itself: see chapters.py
 PROMPTS = {"code_prompt_hide": "Hide solution", "code_prompt_show": "Show solution"}
 MACHINE = re.compile(r"0x[0-9a-f]{6,}|(?<![\w./])/(tmp|home|root|Users|work|usr|opt|content)/\w")
 
@@ -33,11 +37,27 @@ def stamp(notebook):
     notebook.cells.insert(1, setup)
 
 
+def formatted(notebook):
+    """Return the notebook with its code laid out by `ruff format`, in the width of a chapter."""
+    command = [sys.executable, "-m", "ruff", "format", "--no-cache", "--config", STYLE]
+    done = subprocess.run(
+        [*command, "--stdin-filename", "chapter.ipynb", "-"],
+        input=nbformat.writes(notebook),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    if done.returncode:
+        raise Unfit(f"its code cannot be formatted:\n{done.stderr}")
+    return nbformat.reads(done.stdout, as_version=4)
+
+
 def normalise(notebook):
     """Return the normal form of a notebook: a pure function of its cells and their outputs."""
     notebook = nbformat.from_dict(notebook)
     stamp(notebook)
-    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook = formatted(notebook)
+    said = {key: notebook.metadata[key] for key in KEPT if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict(METADATA | said)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     seen = set()

@@ -17,7 +17,7 @@ class WidgetDirective(SphinxDirective):
         name = self.arguments[0]
         if name not in widgets.__all__:
             raise self.error(f"widget={name!r}: expected one of {', '.join(widgets.__all__)}")
-        return [nodes.raw("", getattr(widgets, name)()._repr_html_(), format="html")]
+        return [nodes.raw("", getattr(widgets, name).example()._repr_html_(), format="html")]
 
 
 def setup(app):

@@ -9,10 +9,13 @@ import io
 import re
 from dataclasses import dataclass
 
-import matplotlib
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from memformer_lite.extras import extra
+
+with extra("book"):
+    import matplotlib
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # Colours by meaning. All are mid-tones, at least 3:1 on white and on near-black, and differ in
 # lightness or hue for colour-blind readers (after Okabe and Ito).

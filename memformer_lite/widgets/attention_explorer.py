@@ -84,6 +84,11 @@ class AttentionExplorer(Widget):
         super().__init__(data=data, twin=_twin(data))
 
     @classmethod
+    def example(cls) -> "AttentionExplorer":
+        """Return the explorer of a page of cards, of tokens and slots."""
+        return cls.of_cards(keys="both")
+
+    @classmethod
     def of_cards(cls, *, keys: str = "tokens") -> "AttentionExplorer":
         """Return the explorer of a page of cards, with an attention whose weights are set by hand.
 

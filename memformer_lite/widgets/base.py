@@ -67,6 +67,11 @@ class Widget:
         self._live = None
 
     @classmethod
+    def example(cls) -> "Widget":
+        """Return one with contents of its own, as a Markdown page and the tests show it."""
+        return cls()
+
+    @classmethod
     def code(cls) -> str:
         """Return one ES module: the widget's own, after all that it imports and what starts it."""
         return _code(cls.name)

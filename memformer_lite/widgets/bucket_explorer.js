@@ -1,218 +1,161 @@
 // Bucket explorer: T5's map from offsets to buckets, and the one with the flag swapped.
 
+import { refusal } from "./bucket_explorer/buckets.js";
+import { HEIGHT, LEFT, map, RIGHT } from "./bucket_explorer/map.js";
+import {
+  answer,
+  countWords,
+  FLAGS,
+  offsetWords,
+  placed,
+  titleWords,
+} from "./bucket_explorer/words.js";
 import { choices } from "./shared/choices.js";
 import { choice, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
-import { html, roomFor, svg } from "./shared/elements.js";
+import { html, roomFor } from "./shared/elements.js";
 import { listen, need } from "./shared/failures.js";
 import { plural, signed } from "./shared/words.js";
 
-// --- Arithmetic: equal to relative_position_bucket, message by message ---
-
-// Why these options make no buckets, in Python's words; null if they do.
-export function refusal({ bidirectional, numBuckets, maxDistance }) {
-  const fewest = bidirectional ? 4 : 2;
-  if (numBuckets < fewest) return `num_buckets=${numBuckets}: expected at least ${fewest}`;
-  if (maxDistance < 1) return `max_distance=${maxDistance}: expected at least 1`;
-  if (bidirectional && numBuckets % 2) {
-    return `num_buckets=${numBuckets}: expected an even number, half for each direction`;
-  }
-  const exact = Math.floor(numBuckets / (bidirectional ? 4 : 2));
-  if (maxDistance > exact) return null;
-  return (
-    `max_distance=${maxDistance}: expected more than ${exact}, ` +
-    `the distances that num_buckets=${numBuckets} keeps exact`
-  );
-}
-
-// The bucket of an offset. Python computes in single precision, hence the rounding at each step.
-export function bucketOf(offset, options) {
-  const refused = refusal(options);
-  if (refused) throw new Error(refused);
-  const { bidirectional, numBuckets, maxDistance } = options;
-  const size = bidirectional ? numBuckets / 2 : numBuckets;
-  const first = bidirectional && offset > 0 ? size : 0;
-  const distance = bidirectional ? Math.abs(offset) : Math.max(-offset, 0);
-  const exact = Math.floor(size / 2);
-  if (distance < exact) return first + distance;
-  const round = Math.fround;
-  const way = round(
-    round(Math.log(round(distance / exact))) / round(Math.log(maxDistance / exact)),
-  );
-  return first + Math.min(size - 1, exact + Math.floor(round(way * (size - exact))));
-}
-
-// The offsets around this one that share its bucket: { bucket, from, to }; null = without end.
-export function sharers(offset, options) {
-  const bucket = bucketOf(offset, options);
-  const edge = (step) => {
-    let last = offset;
-    for (; Math.abs(last) <= FAR; last += step) {
-      if (bucketOf(last + step, options) !== bucket) return last;
-    }
-    return null;
-  };
-  return { bucket, from: edge(-1), to: edge(1) };
-}
-
-// How many buckets past and present have, and how many the future has for itself.
-export function directions(options) {
-  const [past, future] = [new Set(), new Set()];
-  for (let distance = 0; distance <= FAR; distance += 1) {
-    past.add(bucketOf(-distance, options));
-    future.add(bucketOf(distance, options));
-  }
-  return { past: past.size, future: [...future].filter((bucket) => !past.has(bucket)).length };
-}
-
-const FAR = 1024; // beyond the longest maximal distance all offsets share a bucket
-
-// --- Words ---
-
-function sharedWith({ from, to }) {
-  if (from === to) return "which no other offset has";
-  if (from === null) return `with all offsets from ${signed(to)} back`;
-  if (to !== null) return `with all offsets from ${signed(from)} to ${signed(to)}`;
-  return from === 0
-    ? "with the present and all of the future"
-    : `with all offsets from ${signed(from)} ahead`;
-}
-
-function placed(offset) {
-  if (offset === 0) return "the token itself";
-  return `${plural(Math.abs(offset), "token")} ${offset < 0 ? "back" : "ahead"}`;
-}
-
-const offsetTold = (offset) => `${signed(offset)}: ${placed(offset)}`;
-
-function answer(offset, options) {
-  const refused = refusal(options);
-  const found = refused ? null : sharers(offset, options);
-  const words = refused
-    ? `no map, as ${refused.split(":")[0]} is refused`
-    : `bucket ${found.bucket}, ${sharedWith(found)}`;
-  return `${FLAGS[options.bidirectional]}: ${words}`;
-}
-
-const optionsFor = ({ num_buckets, max_distance }, bidirectional) => ({
-  bidirectional,
-  numBuckets: num_buckets,
-  maxDistance: max_distance,
-});
-
-function told(values) {
-  const { offset, bidirectional, num_buckets, max_distance, reach } = values;
-  return (
-    `Offset ${signed(offset)}, ${placed(offset)}. ` +
-    `T5, ${answer(offset, optionsFor(values, bidirectional))}. ` +
-    `Flag swapped, ${answer(offset, optionsFor(values, !bidirectional))}. ` +
-    `(${num_buckets} buckets, distance ${max_distance}, ±${reach} shown.)`
-  );
-}
-
-const titleOf = (swapped, bidirectional) =>
-  `${swapped ? "Flag swapped" : "T5"}: ${FLAGS[bidirectional]}`;
-
-function factsOf(options) {
-  if (refusal(options)) return "refused";
-  const { past, future } = directions(options);
-  return `${plural(past, "bucket")} for the past, ${future || "none"} ahead`;
-}
-
-// --- The widget ---
-
-const REACHES = [20, 150, 300];
-const FARTHEST = REACHES.at(-1);
-const FLAGS = { true: "both directions", false: "past only" };
-
-export function mount(el, data, live) {
-  const { start: first, buckets, distances } = data;
-  need(first && buckets && distances, "no options to start with");
+// The choices at the start, checked.
+function initialChoices({ start: first, buckets, distances, reaches }) {
+  need(first && buckets && distances && reaches, "no options to start with");
+  const numbers = [first.offset, first.num_buckets, first.max_distance];
   need(
-    [first.offset, first.num_buckets, first.max_distance, buckets, distances]
-      .flat()
-      .every(Number.isInteger),
+    [...numbers, buckets, distances, reaches].flat().every(Number.isInteger),
     "an option or a range is no whole number",
   );
-  const reach = REACHES.find((size) => Math.abs(first.offset) <= size);
+  const reach = reaches.find((size) => Math.abs(first.offset) <= size);
+  const most = reaches.at(-1);
   need(
     reach && typeof first.bidirectional === "boolean",
-    "no offset from −300 to 300 to start with",
+    `no offset from −${most} to ${most} to start with`,
   );
-  const state = choices(live, { ...first, reach }, draw);
-  const optionsOf = (bidirectional) => optionsFor(state.values, bidirectional);
-  need(!refusal(optionsOf(first.bidirectional)), refusal(optionsOf(first.bidirectional)));
+  const why = refusal(optionsOf(first, first.bidirectional));
+  need(!why, why);
+  return { ...first, reach };
+}
 
-  const offset = slider("Offset", {
-    min: -reach,
-    max: reach,
-    value: first.offset,
-    change: (value) => state.change({ offset: value }),
-    show: offsetTold,
-    shows: [-FARTHEST, 0, FARTHEST].map(offsetTold),
-  });
-  const shown = choice("Offsets shown", {
-    options: REACHES.map((size) => [size, `±${size}`]),
-    value: reach,
-    change: (size) =>
-      state.change({
-        reach: size,
-        offset: Math.max(-size, Math.min(size, state.values.offset)),
-      }),
-  });
-  const number = slider("Number of buckets", {
-    min: buckets[0],
-    max: buckets[1],
-    value: first.num_buckets,
-    change: (value) => state.change({ num_buckets: value }),
-  });
-  const distance = slider("Maximal distance", {
-    min: distances[0],
-    max: distances[1],
-    value: first.max_distance,
-    show: (value) => plural(value, "token"),
-    change: (value) => state.change({ max_distance: value }),
-  });
-  const direction = choice("Direction", {
-    options: [
-      [true, FLAGS.true],
-      [false, FLAGS.false],
-    ],
-    value: first.bidirectional,
-    change: (flag) => state.change({ bidirectional: flag }),
-  });
-  offset.node.classList.add("mfl-whole");
-  const panels = [panel(false), panel(true)];
-  const { node: status, say } = statusLine(
-    [-FARTHEST, -FARTHEST / 2].flatMap((offset) =>
-      [true, false].map((bidirectional) =>
-        told({
-          offset,
-          bidirectional,
-          num_buckets: buckets[1],
-          max_distance: distances[1],
-          reach: FARTHEST,
-        }),
-      ),
-    ),
+const optionsOf = (values, bidirectional) => ({
+  bidirectional,
+  numBuckets: values.num_buckets,
+  maxDistance: values.max_distance,
+});
+
+const within = (offset, reach) => Math.max(-reach, Math.min(reach, offset));
+
+function statusWords(values) {
+  const { offset, num_buckets: count, max_distance: distance, bidirectional, reach } = values;
+  const [own, swapped] = [bidirectional, !bidirectional].map((flag) =>
+    answer(offset, optionsOf(values, flag)),
   );
-  el.append(
-    html(
-      "div",
-      { class: "mfl-controls" },
-      number.node,
-      distance.node,
-      direction.node,
-      shown.node,
-      offset.node,
-    ),
-    html(
-      "div",
-      { class: "mfl-buckets" },
-      panels.map((part) => part.node),
-    ),
-    status,
+  return (
+    `Offset ${signed(offset)}, ${placed(offset)}. T5, ${own}. Flag swapped, ${swapped}. ` +
+    `(${count} buckets, distance ${distance}, ±${reach} shown.)`
   );
+}
+
+// The choices with the longest words.
+const longestChoices = ({ buckets, distances, reaches }) =>
+  [-1, -0.5].flatMap((share) =>
+    [true, false].map((bidirectional) => ({
+      offset: share * reaches.at(-1),
+      num_buckets: buckets[1],
+      max_distance: distances[1],
+      bidirectional,
+      reach: reaches.at(-1),
+    })),
+  );
+
+// All controls; `draw()` sets them to what is chosen.
+function controls({ buckets, distances, reaches }, state) {
+  const { values } = state;
+  const range = (label, name, [min, max], show, shows) =>
+    slider(label, {
+      min,
+      max,
+      value: values[name],
+      show,
+      shows,
+      change: (value) => state.change({ [name]: value }),
+    });
+  const parts = {
+    num_buckets: range("Number of buckets", "num_buckets", buckets),
+    max_distance: range("Maximal distance", "max_distance", distances, (value) =>
+      plural(value, "token"),
+    ),
+    bidirectional: choice("Direction", {
+      options: [
+        [true, FLAGS.true],
+        [false, FLAGS.false],
+      ],
+      value: values.bidirectional,
+      change: (flag) => state.change({ bidirectional: flag }),
+    }),
+    reach: choice("Offsets shown", {
+      options: reaches.map((size) => [size, `±${size}`]),
+      value: values.reach,
+      change: (size) => state.change({ reach: size, offset: within(state.values.offset, size) }),
+    }),
+    offset: range(
+      "Offset",
+      "offset",
+      [-values.reach, values.reach],
+      offsetWords,
+      [-reaches.at(-1), 0, reaches.at(-1)].map(offsetWords),
+    ),
+  };
+  parts.offset.node.classList.add("mfl-whole");
+  const nodes = Object.values(parts).map((part) => part.node);
+  function draw() {
+    const { reach } = state.values;
+    parts.offset.input.min = -reach;
+    parts.offset.input.max = reach;
+    for (const [name, part] of Object.entries(parts)) part.set(state.values[name]);
+  }
+  return { node: html("div", { class: "mfl-controls" }, nodes), draw };
+}
+
+// One map: T5's, or that with the flag swapped.
+function panel(data, state, swapped) {
+  const options = () => optionsOf(state.values, state.values.bidirectional !== swapped);
+  const title = html("div", { class: "mfl-title" });
+  const facts = html("div", { class: "mfl-note" });
+  const refused = html("div", { class: "mfl-refused" });
+  const picture = drawing(HEIGHT, (width) => map(width, options(), state.values));
+  listen(picture.node, "click", (event) => {
+    const box = picture.node.getBoundingClientRect();
+    const share = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
+    const { reach } = state.values;
+    state.change({ offset: within(Math.round((2 * share - 1) * reach), reach) });
+  });
+  const frame = html("div", { class: "mfl-frame" }, picture.node, refused);
+  function draw() {
+    const why = refusal(options());
+    title.textContent = titleWords(swapped, options().bidirectional);
+    facts.textContent = countWords(options());
+    refused.textContent = why ?? "";
+    picture.redraw();
+  }
+  const titles = [true, false].map((flag) => titleWords(swapped, flag));
+  const counts = longestChoices(data).map((values) =>
+    countWords(optionsOf(values, values.bidirectional)),
+  );
+  const words = [roomFor(titles, title), roomFor(counts, facts)];
+  return {
+    node: html("div", { class: "mfl-panel" }, words, frame),
+    stop: picture.stop,
+    draw,
+  };
+}
+
+export function mount(el, data, live) {
+  const state = choices(live, initialChoices(data), draw);
+  const above = controls(data, state);
+  const panels = [panel(data, state, false), panel(data, state, true)];
+  const status = statusLine(longestChoices(data).map(statusWords));
+  const maps = panels.map((part) => part.node);
+  el.append(above.node, html("div", { class: "mfl-buckets" }, maps), status.node);
   draw();
   return () => {
     for (const part of panels) part.stop();
@@ -220,127 +163,7 @@ export function mount(el, data, live) {
   };
 
   function draw() {
-    const { values } = state;
-    offset.input.min = -values.reach;
-    offset.input.max = values.reach;
-    offset.set(values.offset);
-    shown.set(values.reach);
-    number.set(values.num_buckets);
-    distance.set(values.max_distance);
-    direction.set(values.bidirectional);
-    for (const part of panels) part.draw();
-    say(told(values));
+    for (const part of [above, ...panels]) part.draw();
+    status.say(statusWords(state.values));
   }
-
-  // One map: T5's, or that with the flag swapped.
-  function panel(swapped) {
-    const options = () => optionsOf(state.values.bidirectional !== swapped);
-    const title = html("div", { class: "mfl-title" });
-    const facts = html("div", { class: "mfl-note" });
-    const flags = [true, false];
-    const most = { num_buckets: buckets[1], max_distance: distances[1] };
-    const refused = html("div", { class: "mfl-refused" });
-    const picture = drawing(HEIGHT, (width) => map(width, options(), state.values));
-    listen(picture.node, "click", (event) => {
-      const box = picture.node.getBoundingClientRect();
-      const share = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
-      const chosen = Math.round((2 * share - 1) * state.values.reach);
-      state.change({ offset: Math.max(-state.values.reach, Math.min(state.values.reach, chosen)) });
-    });
-    const node = html(
-      "div",
-      { class: "mfl-panel" },
-      roomFor(
-        flags.map((flag) => titleOf(swapped, flag)),
-        title,
-      ),
-      roomFor(
-        flags.map((flag) => factsOf(optionsFor(most, flag))),
-        facts,
-      ),
-      html("div", { class: "mfl-frame" }, picture.node, refused),
-    );
-    return {
-      node,
-      stop: picture.stop,
-      draw() {
-        const now = options();
-        const why = refusal(now);
-        title.textContent = titleOf(swapped, now.bidirectional);
-        facts.textContent = factsOf(now);
-        refused.textContent = why ?? "";
-        picture.redraw();
-      },
-    };
-  }
-}
-
-const HEIGHT = 200;
-const [LEFT, RIGHT, TOP, BOTTOM] = [30, 10, 22, 40];
-
-// The staircase of buckets over offsets, the chosen offset, and the offsets that share its bucket.
-function map(width, options, { reach, offset }) {
-  const x = (at) => LEFT + ((at + reach) / (2 * reach)) * (width - LEFT - RIGHT);
-  const y = (bucket) => HEIGHT - BOTTOM - (bucket / options.numBuckets) * (HEIGHT - TOP - BOTTOM);
-  const text = (at, high, words, anchor = "middle") =>
-    svg("text", { x: at, y: high, "text-anchor": anchor }, words);
-  const line = (x1, y1, x2, y2, name) => svg("line", { x1, y1, x2, y2, class: name });
-  // The bucket's number, beside the dot where the staircase is not.
-  const label = (at, bucket) => {
-    const before = at > width - RIGHT - 75;
-    const below = offset > 0 && !before && y(bucket) < HEIGHT - BOTTOM - 25;
-    return svg(
-      "text",
-      {
-        x: at + (before ? -11 : 11),
-        y: y(bucket) + (below ? 19 : -10),
-        class: "mfl-strong",
-        "text-anchor": before ? "end" : "start",
-      },
-      `bucket ${bucket}`,
-    );
-  };
-  const ticks = [0, options.numBuckets / 2, options.numBuckets].map(Math.floor);
-  const children = [
-    ticks.map((bucket) => [
-      line(LEFT, y(bucket), width - RIGHT, y(bucket), "mfl-grid"),
-      text(LEFT - 6, y(bucket) + 4, `${bucket}`, "end"),
-    ]),
-    [-reach, -reach / 2, 0, reach / 2, reach].map((at) => [
-      line(x(at), HEIGHT - BOTTOM, x(at), HEIGHT - BOTTOM + 4, "mfl-ink"),
-      text(x(at), HEIGHT - BOTTOM + 17, signed(at), at === reach ? "end" : "middle"),
-    ]),
-    text((LEFT + width - RIGHT) / 2, HEIGHT - 5, "offset in tokens: past < 0 < future"),
-  ];
-  if (refusal(options)) return { words: `No map: ${refusal(options)}.`, children };
-  const found = sharers(offset, options);
-  const [from, to] = [found.from ?? -reach, found.to ?? reach].map((at) =>
-    Math.max(-reach, Math.min(reach, at)),
-  );
-  const half = (x(1) - x(0)) / 2;
-  let path = "";
-  for (let at = -reach; at <= reach; at += 1) {
-    const high = y(bucketOf(at, options)).toFixed(1);
-    path +=
-      `${at === -reach ? "M" : "V"}${at === -reach ? `${x(at).toFixed(1)} ` : ""}${high}` +
-      `H${Math.min(x(at) + half, x(reach)).toFixed(1)}`;
-  }
-  const [left, right] = [Math.max(x(from) - half, LEFT), Math.min(x(to) + half, width - RIGHT)];
-  children.push(
-    svg("rect", {
-      class: "mfl-band",
-      x: left,
-      y: TOP,
-      width: Math.max(right - left, 2),
-      height: HEIGHT - TOP - BOTTOM,
-    }),
-    svg("path", { class: "mfl-steps", d: path }),
-    line(x(offset), TOP, x(offset), HEIGHT - BOTTOM, "mfl-here"),
-    svg("circle", { class: "mfl-dot", cx: x(offset), cy: y(found.bucket), r: 6 }),
-    label(x(offset), found.bucket),
-  );
-  const words =
-    `Bucket against offset, from ${signed(-reach)} to ${signed(reach)}: a staircase. ` +
-    `Marked: offset ${signed(offset)}, bucket ${found.bucket}, ${sharedWith(found)}.`;
-  return { words, children };
 }

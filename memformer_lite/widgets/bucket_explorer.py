@@ -7,7 +7,7 @@ from memformer_lite.figures import NEUTRAL, TOKENS, Picture, canvas, picture
 from memformer_lite.validation import check_integer
 from memformer_lite.widgets.base import Widget
 
-REACH = 300  # the farthest offset that can be chosen
+REACHES = (20, 150, 300)  # offsets shown; the last is the farthest that can be chosen
 BUCKETS = (4, 64)  # fewest and most
 DISTANCES = (16, 256)  # shortest and longest maximal distance
 
@@ -37,7 +37,7 @@ class BucketExplorer(Widget):
         bidirectional: bool = True,
     ):
         ranges = {
-            "offset": (offset, -REACH, REACH),
+            "offset": (offset, -REACHES[-1], REACHES[-1]),
             "num_buckets": (num_buckets, *BUCKETS),
             "max_distance": (max_distance, *DISTANCES),
         }
@@ -52,13 +52,14 @@ class BucketExplorer(Widget):
             "start": {"offset": offset, **options, "bidirectional": bidirectional},
             "buckets": BUCKETS,
             "distances": DISTANCES,
+            "reaches": REACHES,
         }
         super().__init__(data=data, twin=_twin(offset, bidirectional, options))
 
 
 def _twin(offset: int, bidirectional: bool, options: dict[str, int]) -> Picture:
     """Draw both maps with the chosen offset marked."""
-    reach = next(size for size in (20, 150, REACH) if abs(offset) <= size)
+    reach = next(size for size in REACHES if abs(offset) <= size)
     line = torch.arange(-reach, reach + 1)
     figure, panels = canvas(6.4, 2.8, columns=2, sharex=True, sharey=True)
     told = []

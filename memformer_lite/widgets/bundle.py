@@ -5,7 +5,7 @@ from pathlib import Path
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]*)";\n', re.MULTILINE)
 _DECLARED = re.compile(
-    r"^(?:export )?(?:(?:async )?function\*? ?|class |const |let )(\w+|[\[{][^=]*)", re.MULTILINE
+    r"^(export )?(?:(?:async )?function\*? ?|class |const |let )(\w+|[\[{][^=]*)", re.MULTILINE
 )
 
 
@@ -31,8 +31,9 @@ def bundle(*paths: Path) -> str:
     return "\n".join(texts.values())
 
 
-def _declared(text: str) -> list[str]:
-    return [name for group in _DECLARED.findall(text) for name in re.findall(r"\w+", group)]
+def _declared(text: str, *, exported: bool = False) -> list[str]:
+    groups = [names for export, names in _DECLARED.findall(text) if export or not exported]
+    return [name for names in groups for name in re.findall(r"\w+", names)]
 
 
 def _collect(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> None:
@@ -46,7 +47,7 @@ def _collect(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Non
         other = (path.parent / address).resolve()
         _collect(other, texts, (*above, path))
         for name in filter(None, map(str.strip, names.split(","))):
-            if not re.search(rf"^export (const|function\*?|class) {name}\b", texts[other], re.M):
+            if name not in _declared(texts[other], exported=True):
                 fault = f"imports {name!r}, which {other.name} does not export"
                 raise ValueError(f"{path.name}: {fault}")
     texts[path] = _IMPORT.sub("", text)

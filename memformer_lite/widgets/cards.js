@@ -1,5 +1,5 @@
 // Pages of cards in words, as Python's `Cards` has them: which token a word is, and back.
-// A task is { keys, values, noise, content } and `rules`, the limits that Python sets.
+// A task is { keys, values, noise, content } and `constants`, which Python sets.
 
 import { need } from "./shared/failures.js";
 import { plural } from "./shared/words.js";
@@ -33,13 +33,13 @@ export function parsePage(task, text) {
 }
 
 // How many pages of noise a text such as "– × 50" stands for; null where it is none such.
-function repeats({ rules }, text) {
+function repeats({ constants }, text) {
   const many = /^[–-]\s*[×x*]\s*(\d{1,4})$/i.exec(text.trim());
   if (!many) return null;
   const times = Number(many[1]);
   need(
-    times >= 1 && times <= rules.repeats,
-    `expected 1 to ${rules.repeats} pages of noise, got ${times}`,
+    times >= 1 && times <= constants.repeats,
+    `expected 1 to ${constants.repeats} pages of noise, got ${times}`,
   );
   return times;
 }
@@ -91,7 +91,7 @@ export function tokenWord(task, token, place) {
 
 // Page i in a row of noise pages: always the same, but no two places alike by rule.
 export function noisePage(task, i) {
-  const { noise_factor: factor, noise_shift: shift } = task.rules;
+  const { noise_factor: factor, noise_shift: shift } = task.constants;
   return Array.from({ length: task.content + 1 }, (_, place) => {
     const mixed = Math.imul(i * (task.content + 1) + place + 1, factor) >>> shift;
     return firstNoise(task) + (mixed % task.noise);

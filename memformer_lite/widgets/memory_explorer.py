@@ -11,17 +11,20 @@ from torch import Tensor
 
 from memformer_lite.bucketing import relative_position_bucket
 from memformer_lite.figures import BOXES, INK, KEPT, NEUTRAL, WRITTEN, Picture, canvas, picture
-from memformer_lite.record import record
-from memformer_lite.tasks import Cards
-from memformer_lite.train import Learner, load_learner
+from memformer_lite.inside.record import record
+from memformer_lite.learning.checkpoint import load_learner
+from memformer_lite.learning.learner import Learner
+from memformer_lite.learning.tasks import Cards
+from memformer_lite.memory import BMN, GRUGate
 from memformer_lite.validation import check_choice
 from memformer_lite.widgets.base import Widget
 
+SHOWN_RULES = (GRUGate, BMN)  # no subclasses: the page would not know what they change
 LARGEST = 100_000  # parameters; in the page they take 2.7 characters each
 MOST_BOXES, MOST_SLOTS, MOST_COLUMNS, MOST_PAGES, MOST_REPEATS = 8, 16, 40, 300, 200
 KEEPS = 0.25  # of an answer's probability: a slot whose loss takes as much of it keeps the box
 NOISE_FACTOR, NOISE_SHIFT = 2654435761, 8  # they mix the places of noise pages
-RULES = {  # of stories, for the page
+CONSTANTS = {  # on which Python and the page agree
     "pages": MOST_PAGES,
     "columns": MOST_COLUMNS,
     "repeats": MOST_REPEATS,
@@ -46,16 +49,17 @@ class MemoryExplorer(Widget):
     The model runs in the page, from its weights in half precision, with the numbers of torch.
 
     Args:
-        learner: a trained `Learner` of `Cards` with a "gru" or "bmn" writer, on any device; None:
-            the one that ships with the package.
+        learner: a trained `Learner` of `Cards` whose memory rule is `GRUGate` or `BMN`, on any
+            device; None: the one that ships with the package.
         stories: names and pages to begin with, a page as in `Cards.tokens_of`; `– × 50` stands
             for 50 pages of noise. None: `STORIES`, as far as they fit the learner's task.
         ask: the box that is asked for at first.
 
     Raises:
         TypeError: `learner` is no `Learner`, or `stories` no mapping of sequences of texts.
-        ValueError: a learner of another task, too large for a page or with weights that half
-            precision cannot hold; no stories, an unknown word on a page, or too many pages.
+        ValueError: a learner of another task or with another memory rule, too large for a page or
+            with weights that half precision cannot hold; no stories, an unknown word on a page,
+            or too many pages.
     """
 
     name = "memory_explorer"
@@ -84,23 +88,18 @@ class MemoryExplorer(Widget):
         super().__init__(data=data, twin=_twin(learner, name, pages, ask))
 
 
-def renamed(n):
-    n = re.sub(r"layers\.(\d+)\.0\.fn\.norm", r"layers.\1.look_around_norm", n)
-    n = re.sub(r"layers\.(\d+)\.0\.fn\.fn", r"layers.\1.look_around", n)
-    n = re.sub(r"layers\.(\d+)\.1\.fn\.norm", r"layers.\1.read_norm", n)
-    n = re.sub(r"layers\.(\d+)\.1\.fn\.fn", r"layers.\1.read", n)
-    n = re.sub(r"layers\.(\d+)\.2\.fn\.norm", r"layers.\1.think_norm", n)
-    n = re.sub(r"layers\.(\d+)\.2\.fn\.fn", r"layers.\1.think", n)
-    return n.replace("memory_writer.gru", "memory_writer.rule.cell").replace("memory_writer.feed_forward", "memory_writer.rule.feed_forward")
-
-
 def pack(learner: Learner) -> dict:
     """Return a learner as plain data: its sizes, the names of its weights, and these as base64.
 
     The weights are half precision, little endian, in the order of their names.
+
+    Raises:
+        ValueError: a memory rule that the page does not know.
     """
+    _check_rule(learner)
     model, task, state = learner.memformer, learner.recipe.task, learner.state_dict()
-    writer, positions = model.memory_writer, model.encoder.layer_blocks.rel_pos_emb
+    writer, layers = model.memory_writer, model.encoder.layer_blocks.layers
+    positions = model.encoder.layer_blocks.rel_pos_emb
     length = task.max_seq_len
     buckets = relative_position_bucket(
         torch.arange(1 - length, length),
@@ -115,18 +114,18 @@ def pack(learner: Learner) -> dict:
         "noise": task.noise,
         "content": task.content,
         "dim": model.dim,
-        "depth": len(model.encoder.layer_blocks.layers),
+        "depth": len(layers),
         "eps": model.encoder.norm.eps,
-        "heads": model.encoder.layer_blocks.layers[0][0].fn.fn.heads,
+        "heads": layers[0].read.heads,
         "slots": model.num_memory_slots,
-        "rule": {"gru": "GRUGate", "bmn": "BMN"}[model.mem_update],
+        "rule": type(writer.rule).__name__,
         "write_heads": writer.attention.heads,
         "temperature": writer.attention.temperature,
-        "feed_forward": writer.feed_forward is not None,
+        "feed_forward": writer.rule.feed_forward is not None,
         "use_memory": learner.use_memory,
         "buckets": buckets.tolist(),
-        "parameters": [[renamed(name), value.numel()] for name, value in state.items()],
-        "rules": RULES,
+        "parameters": [[name, value.numel()] for name, value in state.items()],
+        "constants": CONSTANTS,
         "weights": base64.b64encode(halves.numpy().astype("<f2").tobytes()).decode(),
     }
 
@@ -165,6 +164,7 @@ def _check_learner(learner: Learner) -> None:
     task, model = learner.recipe.task, learner.memformer
     if not isinstance(task, Cards):
         raise ValueError(f"learner: expected one of the task Cards, got {type(task).__name__}")
+    _check_rule(learner)
     if task.keys > MOST_BOXES or model.num_memory_slots > MOST_SLOTS:
         raise ValueError(
             f"learner: the page shows at most {MOST_BOXES} boxes and {MOST_SLOTS} slots, got "
@@ -180,6 +180,13 @@ def _check_learner(learner: Learner) -> None:
     for name, value in learner.state_dict().items():
         if not value.half().isfinite().all():
             raise ValueError(f"learner: {name} holds numbers that half precision cannot hold")
+
+
+def _check_rule(learner: Learner) -> None:
+    rule = type(learner.memformer.memory_writer.rule)
+    if rule not in SHOWN_RULES:
+        shown = " and ".join(known.__name__ for known in SHOWN_RULES)
+        raise ValueError(f"learner: the page shows the memory rules {shown}, got {rule.__name__}")
 
 
 def _check_stories(task: Cards, stories: Mapping[str, Sequence[str]]) -> None:

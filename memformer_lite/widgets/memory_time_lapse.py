@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from memformer_lite.figures import COLORMAP, Picture, canvas, ink_on, picture
-from memformer_lite.trace import RecordedSegment, Trace
+from memformer_lite.inside.record import record
+from memformer_lite.inside.trace import RecordedSegment, Trace
+from memformer_lite.learning.checkpoint import load_learner
 from memformer_lite.validation import check_integer
 from memformer_lite.widgets.base import Widget
 
@@ -79,6 +82,7 @@ class MemoryTimeLapse(Widget):
         data = {
             "layers": sizes[0]["layers"],
             "updates": sizes[0]["updates"],
+            "unit": UNIT,
             "runs": [
                 {
                     "name": name,
@@ -92,6 +96,16 @@ class MemoryTimeLapse(Widget):
             ],
         }
         super().__init__(data=data, twin=_twin(data))
+
+    @classmethod
+    def example(cls) -> "MemoryTimeLapse":
+        """Return the learner that ships with the package, recorded on a story of cards."""
+        learner = load_learner()
+        task, mems = learner.recipe.task, learner.start(1)
+        with torch.no_grad(), record(learner) as trace:
+            for page in ("A3", "–", "B1 C6", "A5", "D2", "A?"):
+                _, mems = learner.answer(torch.tensor([task.tokens_of(page)]), mems)
+        return cls(trace)
 
 
 def _check_trace(argument: str, trace: Trace, row: int) -> None:

@@ -98,7 +98,9 @@ class ReplayStage(Widget):
             "detach_every": detach_every,
             "a": float(a),
         }
-        super().__init__(data={"start": start, "pages": PAGES}, twin=_twin(start))
+        super().__init__(
+            data={"start": start, "pages": PAGES, "survives": SURVIVES}, twin=_twin(start)
+        )
 
 
 def memories(pages: int, a: float) -> list[float]:

@@ -14,8 +14,8 @@ const NUMBERS = {
   norm: { most: 8, digits: 1, colour: "var(--mfl-slots)" },
 };
 
-export const boxColour = ({ rules }, key) =>
-  `var(--mfl-box-${letter(key % rules.colours).toLowerCase()})`;
+export const boxColour = ({ constants }, key) =>
+  `var(--mfl-box-${letter(key % constants.colours).toLowerCase()})`;
 
 export const tint = (colour, share) =>
   `color-mix(in srgb, ${colour} ${Math.round(100 * share)}%, transparent)`;

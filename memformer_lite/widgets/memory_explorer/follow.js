@@ -102,7 +102,7 @@ export function keeps(net, mems, asked, seen) {
         const value = argmax(answer);
         return { key, value, loss: answer[value] - then[key].answer[value] };
       })
-      .filter(({ key, loss }) => key in seen && loss >= net.rules.keeps);
+      .filter(({ key, loss }) => key in seen && loss >= net.constants.keeps);
   });
 }
 

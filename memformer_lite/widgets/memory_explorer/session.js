@@ -73,7 +73,7 @@ export function session(data, live, draw) {
     // Take new pages, unless there are too many of them.
     rewrite(pages, message, some = {}) {
       const total = pages.reduce((sum, { words }) => sum + parsePage(net, words).times, 0);
-      const { pages: most, columns } = net.rules;
+      const { pages: most, columns } = net.constants;
       if (total > most || pages.length > columns) {
         this.refuse(
           `A story here has at most ${most} pages in ${columns} columns; this would be more.`,

@@ -1,0 +1,1 @@
+"""Looking into a memory: recording it, asking it, changing its slots."""

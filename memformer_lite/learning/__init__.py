@@ -1,0 +1,1 @@
+"""Training a Memformer: tasks, recipes, the learner, the training and its checkpoints."""
