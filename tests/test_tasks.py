@@ -566,6 +566,15 @@ def test_the_text_is_real_and_a_tenth_of_it_is_kept_for_the_test(text):
     assert 0.5 < (len(text["train"]) + len(text["test"])) / len(whole_text) <= 1
 
 
+def test_the_text_does_not_depend_on_the_order_in_which_python_lists_its_topics(monkeypatch, text):
+    names = sorted(topics, key=lambda name: name[::-1])
+    assert names != sorted(topics)
+    shuffled = {name: topics[name] for name in names}
+    monkeypatch.setattr("pydoc_data.topics.topics", shuffled)
+    for split, tokens in _characters.__wrapped__().items():
+        assert "".join(letters(tokens[None])) == text[split]
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("length", [1, 13, 32])
 def test_text_runs_on_and_its_source_is_the_segment_before(text, split, length):

@@ -398,6 +398,12 @@ def stories(stream):
     return set(map(tuple, torch.cat([segment.tokens for segment in stream], dim=1).tolist()))
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_held_out_stream_has_more_rows_than_any_training_draws(name):
+    """Its seed is also a training's: that the draws are of other sizes keeps them apart."""
+    assert RECIPES[name].batch_size < 256 < len(held_out(RECIPES[name])[0].tokens)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_held_out_story_is_trained_on(seed):
     recipe = RECIPES["cards"]
