@@ -1,6 +1,7 @@
-"""What tests share: a browser for each worker, and what is made once for all of them."""
+"""What tests share: a browser for each worker, its font, and what is made once for all."""
 
 import fcntl
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from colab_environment import ROOT, shell
 
 torch.set_num_threads(1)  # small models: more threads only get in each other's way
+os.environ["FONTCONFIG_FILE"] = str(ROOT / "tests" / "fonts.conf")  # of the browser
 
 
 @pytest.fixture(scope="session")

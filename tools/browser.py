@@ -1,4 +1,4 @@
-"""Find the browser that tests and report of the site use, or install Debian's `chromium`."""
+"""Find the browser and the fonts that tests and report of the site use, or install Debian's."""
 
 import os
 import shutil
@@ -10,6 +10,12 @@ FLAGS = [  # no sandbox: root may run it; and no request of the browser's own
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
 ]
+FONTS = {  # in which tests set pages -> Debian's packages that may have it
+    "DejaVu Sans": ("fonts-dejavu-core",),
+    "Liberation Sans": ("fonts-liberation",),
+    "Noto Sans": ("fonts-noto-core",),
+    "Liberation Sans Narrow": ("fonts-liberation-sans-narrow", "fonts-liberation"),
+}
 APT = ["apt-get", "-o", "Acquire::Retries=3"]
 ADVICE = (
     "No Chromium found. Install the package `chromium` (on Debian: apt-get install chromium) or "
@@ -23,21 +29,46 @@ def find():
     return next(filter(None, map(shutil.which, [named] if named else NAMES)), None)
 
 
-def install():
-    """Install Debian's package where that is possible without asking anybody."""
-    if os.environ.get("CHROMIUM") or os.geteuid() or not shutil.which("apt-get"):
+def missing_fonts():
+    """The fonts of the tests that this machine lacks, as far as fontconfig can tell."""
+    if not shutil.which("fc-list"):
+        return [*FONTS]
+    listed = subprocess.run(["fc-list", ":", "family"], capture_output=True, text=True).stdout
+    families = {name for line in listed.splitlines() for name in line.split(",")}
+    return [font for font in FONTS if font not in families]
+
+
+def install(packages):
+    """Install Debian's packages where that is possible without asking anybody."""
+    if os.geteuid() or not shutil.which("apt-get"):
         return
-    print("No Chromium found: installing the package `chromium` …", flush=True)
+    print(f"Installing {', '.join(packages)} …", flush=True)
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", "chromium"]):
-        subprocess.run([*APT, *command], env=env, check=False)
+    subprocess.run([*APT, "update", "-q"], env=env, check=False)
+    for package in packages:  # each by itself: Debian's versions do not have all of them
+        command = [*APT, "install", "-qy", "--no-install-recommends", package]
+        subprocess.run(command, env=env, check=False)
+
+
+def wanted():
+    """The packages of what is missing; a browser that CHROMIUM names is the user's affair."""
+    tools = [] if find() or os.environ.get("CHROMIUM") else ["chromium"]
+    tools += [] if shutil.which("fc-list") else ["fontconfig"]
+    fonts = [package for font in missing_fonts() for package in FONTS[font]]
+    return [*dict.fromkeys(tools + fonts)]
 
 
 def main():
-    if not find():
-        install()
+    if packages := wanted():
+        install(packages)
     if not (path := find()):
         return ADVICE
+    if missing := missing_fonts():
+        print(
+            f"Fonts that are missing: {', '.join(missing)}. Tests that set pages in them will "
+            "fail. On Debian: apt-get install fontconfig fonts-dejavu-core fonts-liberation "
+            "fonts-noto-core"
+        )
     print(f"Browser for the tests of the site: {path}")
 
 

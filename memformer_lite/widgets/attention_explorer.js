@@ -5,8 +5,9 @@ import { allowedOf, attend } from "./attention_explorer/weights.js";
 import { statusWords } from "./attention_explorer/words.js";
 import { choices } from "./shared/choices.js";
 import { button, checkbox, choice, group, statusLine } from "./shared/controls.js";
-import { html } from "./shared/elements.js";
+import { html, longest } from "./shared/elements.js";
 import { need } from "./shared/failures.js";
+import { scroller } from "./shared/scroller.js";
 
 function checkData({ tokens, slots, real, scores, values }) {
   const lists = [tokens, slots, real, scores, values].map((part) =>
@@ -126,6 +127,22 @@ function initialChoices({ keys, causal, real }) {
   };
 }
 
+// What is said of each row by each head, and of a row that may look at nothing.
+function longestWords(data, settings) {
+  const wide = { ...settings, keys: data.slots.length ? "both" : "tokens", blind: "even" };
+  const words = [...data.scores.keys()].flatMap((head) => {
+    const found = attend(data, { ...wide, head });
+    const blind = { ...found, allowed: found.allowed.map((row) => row.map(() => false)) };
+    return data.tokens.flatMap((_, query) => [
+      statusWords(data, { ...wide, head, query, show: "scores" }, found),
+      ...["zero", "even", "nan"].map((way) =>
+        statusWords(data, { ...wide, head, query, blind: way }, blind),
+      ),
+    ]);
+  });
+  return longest(words, 8);
+}
+
 export function mount(el, data, live) {
   checkData(data);
   const state = choices(live, initialChoices(data), draw);
@@ -137,7 +154,8 @@ export function mount(el, data, live) {
       table.focus(); // the button itself can no longer be pressed
     },
   });
-  const status = statusLine();
+  const scrolls = scroller("Table of all rows and keys", table.node);
+  const status = statusLine(longestWords(data, state.values));
   const note =
     "A row asks, a column answers. Press a cell to close or open it " +
     "(the argument mask); arrow keys move between cells.";
@@ -147,13 +165,16 @@ export function mount(el, data, live) {
       "div",
       { class: "mfl-matrix" },
       html("div", { class: "mfl-note" }, note),
-      table.node,
+      scrolls.node,
       html("div", {}, reset.node),
     ),
     status.node,
   );
   draw();
-  return state.stop;
+  return () => {
+    scrolls.stop();
+    state.stop();
+  };
 
   function draw() {
     const found = attend(data, state.values);

@@ -81,8 +81,6 @@ class AttentionExplorer(Widget):
             "causal": attention.causal,
             "keys": keys,
         }
-        more = max(0, n - 5)  # rows of the table, and of the choice among them
-        self.heights = (750 + 54 * more, 790 + 67 * more, 960 + 75 * more)
         super().__init__(data=data, twin=_twin(data))
 
     @classmethod

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ _COLOURS = {
 class Widget:
     """A picture that answers: base class of all widgets.
 
-    A subclass sets `name` and `heights`, checks its arguments, and calls `super().__init__`.
+    A subclass sets `name`, checks its arguments, and calls `super().__init__`.
 
     Args:
         data: what the module's `mount(el, data, live)` gets; plain JSON with finite numbers.
@@ -52,7 +53,6 @@ class Widget:
     """
 
     name = ""  # of the module beside this file, without .js
-    heights = (400, 500, 600)  # kept free, in px, where the widget is at least 680, 480, 0 px wide
 
     def __init__(self, *, data: dict, twin: Picture):
         if not isinstance(twin, Picture):
@@ -95,7 +95,7 @@ class Widget:
         start = f'start("{key}", mount, {data});'
         return (
             f"{self._markup(key)}\n<style>{style(self.name)}</style>\n"
-            f'<script type="module">\n{self.code()}\n{start}\n</script>'
+            f"<script>\n(() => {{\n{_inner_code(self.name)}\n{start}\n}})();\n</script>"
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -110,12 +110,9 @@ class Widget:
 
     def _markup(self, key: str) -> str:
         """Return the element into which the module draws, with the twin in it."""
-        sizes = zip(("wide", "medium", "narrow"), self.heights, strict=True)
-        reserved = ";".join(f"--mfl-{size}:{height}px" for size, height in sizes)
         return (
-            f'<div class="mfl-widget" data-mfl="{key}"><div class="mfl-box" style="{reserved}">'
-            '<div class="mfl-live" hidden></div>'
-            f'<div class="mfl-twin">{self.twin._repr_html_()}</div></div></div>'
+            f'<div class="mfl-widget" data-mfl="{key}"><div class="mfl-live" hidden></div>'
+            f'<div class="mfl-twin">{self.twin._repr_html_()}</div></div>'
         )
 
     def _view(self):
@@ -138,6 +135,15 @@ def style(name: str) -> str:
 @functools.cache
 def _code(name: str) -> str:
     return bundle(FOLDER / "shared" / "start.js", FOLDER / f"{name}.js")
+
+
+def _inner_code(name: str) -> str:
+    """Return the module as the body of a function, for a script that runs where it stands.
+
+    A page reads on only after such a script. So what follows a widget comes when the widget has its
+    height, whatever the font, and nothing moves; a module would wait until all has been shown.
+    """
+    return '"use strict";\n' + re.sub("^export ", "", _code(name), flags=re.MULTILINE)
 
 
 def live_code(name: str) -> str:

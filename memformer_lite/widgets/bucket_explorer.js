@@ -1,12 +1,19 @@
 // Bucket explorer: T5's map from offsets to buckets, and the one with the flag swapped.
 
-import { directions, refusal } from "./bucket_explorer/buckets.js";
+import { refusal } from "./bucket_explorer/buckets.js";
 import { HEIGHT, LEFT, map, RIGHT } from "./bucket_explorer/map.js";
-import { answer, FLAGS, placed } from "./bucket_explorer/words.js";
+import {
+  answer,
+  countWords,
+  FLAGS,
+  offsetWords,
+  placed,
+  titleWords,
+} from "./bucket_explorer/words.js";
 import { choices } from "./shared/choices.js";
 import { choice, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
-import { html } from "./shared/elements.js";
+import { html, roomFor } from "./shared/elements.js";
 import { listen, need } from "./shared/failures.js";
 import { plural, signed } from "./shared/words.js";
 
@@ -48,15 +55,28 @@ function statusWords(values) {
   );
 }
 
+// The choices with the longest words.
+const longestChoices = ({ buckets, distances, reaches }) =>
+  [-1, -0.5].flatMap((share) =>
+    [true, false].map((bidirectional) => ({
+      offset: share * reaches.at(-1),
+      num_buckets: buckets[1],
+      max_distance: distances[1],
+      bidirectional,
+      reach: reaches.at(-1),
+    })),
+  );
+
 // All controls; `draw()` sets them to what is chosen.
 function controls({ buckets, distances, reaches }, state) {
   const { values } = state;
-  const range = (label, name, [min, max], show) =>
+  const range = (label, name, [min, max], show, shows) =>
     slider(label, {
       min,
       max,
       value: values[name],
       show,
+      shows,
       change: (value) => state.change({ [name]: value }),
     });
   const parts = {
@@ -81,7 +101,8 @@ function controls({ buckets, distances, reaches }, state) {
       "Offset",
       "offset",
       [-values.reach, values.reach],
-      (value) => `${signed(value)}: ${placed(value)}`,
+      offsetWords,
+      [-reaches.at(-1), 0, reaches.at(-1)].map(offsetWords),
     ),
   };
   parts.offset.node.classList.add("mfl-whole");
@@ -96,7 +117,7 @@ function controls({ buckets, distances, reaches }, state) {
 }
 
 // One map: T5's, or that with the flag swapped.
-function panel(state, swapped) {
+function panel(data, state, swapped) {
   const options = () => optionsOf(state.values, state.values.bidirectional !== swapped);
   const title = html("div", { class: "mfl-title" });
   const facts = html("div", { class: "mfl-note" });
@@ -111,16 +132,18 @@ function panel(state, swapped) {
   const frame = html("div", { class: "mfl-frame" }, picture.node, refused);
   function draw() {
     const why = refusal(options());
-    title.textContent = `${swapped ? "Flag swapped" : "T5"}: ${FLAGS[options().bidirectional]}`;
-    const { past, future } = why ? {} : directions(options());
-    facts.textContent = why
-      ? "refused"
-      : `${plural(past, "bucket")} for the past, ${future || "none"} ahead`;
+    title.textContent = titleWords(swapped, options().bidirectional);
+    facts.textContent = countWords(options());
     refused.textContent = why ?? "";
     picture.redraw();
   }
+  const titles = [true, false].map((flag) => titleWords(swapped, flag));
+  const counts = longestChoices(data).map((values) =>
+    countWords(optionsOf(values, values.bidirectional)),
+  );
+  const words = [roomFor(titles, title), roomFor(counts, facts)];
   return {
-    node: html("div", { class: "mfl-panel" }, title, facts, frame),
+    node: html("div", { class: "mfl-panel" }, words, frame),
     stop: picture.stop,
     draw,
   };
@@ -129,8 +152,8 @@ function panel(state, swapped) {
 export function mount(el, data, live) {
   const state = choices(live, initialChoices(data), draw);
   const above = controls(data, state);
-  const panels = [panel(state, false), panel(state, true)];
-  const status = statusLine();
+  const panels = [panel(data, state, false), panel(data, state, true)];
+  const status = statusLine(longestChoices(data).map(statusWords));
   const maps = panels.map((part) => part.node);
   el.append(above.node, html("div", { class: "mfl-buckets" }, maps), status.node);
   draw();

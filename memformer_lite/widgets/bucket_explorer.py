@@ -27,7 +27,6 @@ class BucketExplorer(Widget):
     """
 
     name = "bucket_explorer"
-    heights = (600, 650, 1050)
 
     def __init__(
         self,

@@ -31,6 +31,24 @@ function legend() {
   );
 }
 
+// Keep free what the widget may need more than now, `spare()` rem, on top of what it needs in the
+// reader's font: when it starts, has another width, or is opened further. Returns what ends it.
+function keepFree(el, fold, spare) {
+  let width = 0;
+  const measure = () => {
+    el.style.minHeight = "";
+    el.style.minHeight = `calc(${el.offsetHeight}px + ${spare()}rem)`;
+    width = el.offsetWidth;
+  };
+  const observer = new ResizeObserver(() => {
+    if (el.offsetWidth !== width) measure();
+  });
+  measure();
+  observer.observe(el);
+  fold.addEventListener("toggle", measure);
+  return () => observer.disconnect();
+}
+
 export function mount(el, data, live) {
   checkData(data);
   const here = session(data, live, draw);
@@ -56,7 +74,14 @@ export function mount(el, data, live) {
     numbers.node,
   );
   draw();
-  return here.stop;
+  // Lines of a page, the row of what was done, and two titles that may take a second line.
+  const titles = () => (el.offsetWidth < 680 ? 2.4 : 0);
+  const spare = () => 1.2 * columns.spareLines() + (undo.node.hidden ? 3.75 : 0) + titles();
+  const stop = keepFree(el, numbers.node, spare);
+  return () => {
+    stop();
+    here.stop();
+  };
 
   function draw() {
     here.update();

@@ -85,7 +85,6 @@ class MemoryExplorer(Widget):
             "ask": boxes.index(ask),
         }
         name, pages = next(iter(stories.items()))
-        self.heights = _heights(data["model"], pages)
         super().__init__(data=data, twin=_twin(learner, name, pages, ask))
 
 
@@ -211,13 +210,6 @@ def _check_stories(task: Cards, stories: Mapping[str, Sequence[str]]) -> None:
                 f"stories: {name!r}: expected 1 to {MOST_COLUMNS} entries and at most "
                 f"{MOST_PAGES} pages, got {columns} and {total}"
             )
-
-
-def _heights(model: dict, pages: Sequence[str]) -> tuple[int, int, int]:
-    """Return the height in px that the page needs where the widget is wide, medium and narrow."""
-    lines = max(len(page.replace("–", "").split()) + page.count("?") for page in pages)
-    more = 48 * (model["slots"] - 4) + 20 * max(0, lines - 2) + 62 * (model["content"] // 4)
-    return 1160 + more, 1290 + more, 1760 + more + 40 * (model["keys"] > 4)
 
 
 def _fitting(task: Cards) -> dict[str, Sequence[str]]:

@@ -4,12 +4,13 @@ import { bars, heightOf, LEFT, RIGHT } from "./memory_time_lapse/bars.js";
 import { checkData } from "./memory_time_lapse/check.js";
 import { rowsOf } from "./memory_time_lapse/table.js";
 import { ALL, topOf } from "./memory_time_lapse/weights.js";
-import { pageOf, QUANTITIES, runWords, short } from "./memory_time_lapse/words.js";
+import { longestWords, pageOf, QUANTITIES, statusWords } from "./memory_time_lapse/words.js";
 import { choices } from "./shared/choices.js";
 import { choice, dropdown, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
-import { html } from "./shared/elements.js";
+import { html, roomFor } from "./shared/elements.js";
 import { listen } from "./shared/failures.js";
+import { scroller } from "./shared/scroller.js";
 
 const SHOWN = { ...QUANTITIES, norm: "norm", gate: "gate" }; // as they fit on a control
 
@@ -41,13 +42,15 @@ function controls({ runs, layers, updates }, state) {
       value: state.values[name],
       change: (value) => state.change({ [name]: Number(value) }),
     });
+  const segmentWords = (value) => `${value} of ${count}: ${pageOf(segments[value - 1])}`;
   const parts = {
     at: slider("Segment", {
       min: 1,
       max: count,
       value: state.values.at,
       change: (value) => state.change({ at: value }),
-      show: (value) => `${value} of ${count}: ${pageOf(segments[value - 1])}`,
+      show: segmentWords,
+      shows: segments.map((_, place) => segmentWords(place + 1)),
     }),
     show: choice("Bars", {
       options: Object.entries(SHOWN).filter(([name]) => gated || name !== "gate"),
@@ -78,6 +81,10 @@ function controls({ runs, layers, updates }, state) {
       };
       return { reading: nameOf("reading"), writing: nameOf("writing") };
     },
+    longestNames() {
+      const last = (name) => (several.includes(name) ? heads[name].at(-1)[1] : "");
+      return { reading: last("reading"), writing: last("writing") };
+    },
   };
 }
 
@@ -88,6 +95,9 @@ function panel(runs, run, state, settings) {
   const title = html("div", { class: "mfl-title" });
   const heading = html("div", { class: "mfl-title" });
   const table = html("table", { class: "mfl-weights" });
+  const scrolls = scroller(`${run.name}: table`, table);
+  const titleOf = (show) => `${run.name}: ${QUANTITIES[show]}${cut}`;
+  const headingOf = (at) => `${run.name}, segment ${at}: ${pageOf(run.segments[at - 1])}`;
   let top = 1;
   const picture = drawing(heightOf(run), (width) => bars(width, run, settings(), top));
   if (count > 1) {
@@ -100,16 +110,21 @@ function panel(runs, run, state, settings) {
   function draw(highest) {
     top = highest;
     const { show, at } = state.values;
-    title.textContent = `${run.name}: ${QUANTITIES[show]}${cut}`;
+    title.textContent = titleOf(show);
     picture.redraw();
-    heading.textContent = `${run.name}, segment ${at}: ${pageOf(run.segments[at - 1])}`;
+    heading.textContent = headingOf(at);
     table.setAttribute("aria-label", heading.textContent);
     table.replaceChildren(...rowsOf(runs, run, settings()));
   }
+  const titles = Object.keys(QUANTITIES).map(titleOf);
+  const headings = run.segments.map((_, place) => headingOf(place + 1));
   return {
-    bars: html("div", { class: "mfl-lapse-bars" }, title, picture.node),
-    table: html("div", { class: "mfl-lapse-table" }, heading, table),
-    stop: picture.stop,
+    bars: html("div", { class: "mfl-lapse-bars" }, roomFor(titles, title), picture.node),
+    table: html("div", { class: "mfl-lapse-table" }, roomFor(headings, heading), scrolls.node),
+    stop() {
+      picture.stop();
+      scrolls.stop();
+    },
     draw,
   };
 }
@@ -121,7 +136,7 @@ export function mount(el, data, live) {
   const settings = () => ({ ...state.values, unit });
   const above = controls(data, state);
   const panels = runs.map((run) => panel(runs, run, state, settings));
-  const status = statusLine();
+  const status = statusLine(longestWords(runs, unit, above.longestNames()));
   el.style.setProperty("--mfl-runs", runs.length);
   el.append(
     above.node,
@@ -140,15 +155,9 @@ export function mount(el, data, live) {
   };
 
   function draw() {
-    const { at, show } = state.values;
-    const { segments } = runs[0];
     above.draw();
     const top = topOf(runs, settings());
     for (const part of panels) part.draw(top);
-    const told = runs.map((run) => runWords(run, settings(), above.names())).join(" ");
-    status.say(
-      `Segment ${at} of ${segments.length}, ${pageOf(segments[at - 1])}. ${told} ` +
-        `Bars: ${QUANTITIES[show]}, up to ${short(top)}.`,
-    );
+    status.say(statusWords(runs, settings(), above.names(), top));
   }
 }

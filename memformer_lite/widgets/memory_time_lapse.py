@@ -95,7 +95,6 @@ class MemoryTimeLapse(Widget):
                 for name, (argument, given) in zip(names, traces.items(), strict=True)
             ],
         }
-        self.heights = _heights(data)
         super().__init__(data=data, twin=_twin(data))
 
     @classmethod
@@ -212,22 +211,6 @@ def _lengths(where: str, values: Tensor) -> list[float]:
     if not values.isfinite().all():
         raise ValueError(f"{where}: expected finite numbers, got {values.tolist()}")
     return [float(f"{value:.6g}") for value in values.tolist()]
-
-
-def _heights(data: dict) -> tuple[int, int, int]:
-    """Return the height in px that the page needs where the widget is wide, medium and narrow."""
-    runs, first = data["runs"], data["runs"][0]["segments"][0]
-    slots = max(len(run["segments"][0]["after"]) for run in runs)
-    tokens = max(len(segment["tokens"]) for run in runs for segment in run["segments"])
-    gated = any(run["segments"][0]["gate"] for run in runs)
-    panel = 30 * slots + 22 * (2 * tokens + 8 + gated)  # bars and table, without their titles
-    controls = 60 * (len(runs[0]["segments"]) > 1)  # the slider
-    controls += 60 * (len(first["read"]) > 1 or len(first["write"]) > 1)  # the choice of heads
-    return (
-        272 + controls + panel + 33 * len(runs),
-        184 + controls + (panel + 165) * len(runs),
-        223 + controls + (panel + 209) * len(runs),
-    )
 
 
 def _twin(data: dict) -> Picture:

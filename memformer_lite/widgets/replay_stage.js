@@ -2,12 +2,13 @@
 
 import { HEIGHT, scene } from "./replay_stage/scene.js";
 import { costOf, schedule } from "./replay_stage/schedule.js";
-import { LOSSES, METHODS, short, stepWords } from "./replay_stage/words.js";
+import { LOSSES, longestWords, METHODS, short, stepWords } from "./replay_stage/words.js";
 import { choices } from "./shared/choices.js";
 import { button, choice, group, slider, statusLine } from "./shared/controls.js";
 import { drawing } from "./shared/drawing.js";
 import { html } from "./shared/elements.js";
 import { need } from "./shared/failures.js";
+import { scroller } from "./shared/scroller.js";
 import { plural } from "./shared/words.js";
 
 const ROWS = {
@@ -60,11 +61,13 @@ function options({ pages: limits, survives }, state) {
       min: 1,
       max: values.pages - 1,
       show: (value) => plural(value, "page"),
+      shows: [plural(limits[1], "page")],
     }),
     a: option(slider, "a: what is left of a note", "a", {
       min: survives[0],
       max: survives.at(-1),
       step: survives[1] - survives[0],
+      shows: survives.map(String),
     }),
   };
   function draw() {
@@ -84,6 +87,7 @@ function steps(state) {
     max: count(),
     value: 1,
     show: (value) => `${value} of ${count()}`,
+    shows: ["99 of 99"],
     change: (value) => state.change({ step: value }),
   });
   const go = (name, to) => button(name, { change: () => state.change({ step: to() }) }).node;
@@ -111,7 +115,7 @@ function note() {
   return html("div", { class: "mfl-note" }, formula, loss);
 }
 
-// The cost so far beside that of the whole of BPTT. Returns { node, draw }.
+// The cost so far beside that of the whole of BPTT. Returns { node, draw, stop }.
 function costTable() {
   const names = ["so far", "BPTT, whole"].map((name) => html("th", { scope: "col" }, name));
   const body = html("tbody", {});
@@ -127,7 +131,8 @@ function costTable() {
     );
     body.replaceChildren(...rows);
   }
-  return { node: html("table", { class: "mfl-cost" }, head, body), draw };
+  const { node, stop } = scroller("Cost", html("table", { class: "mfl-cost" }, head, body));
+  return { node, draw, stop };
 }
 
 export function mount(el, data, live) {
@@ -137,10 +142,10 @@ export function mount(el, data, live) {
     options(data, state),
     steps(state),
     costTable(),
-    statusLine(),
+    statusLine(longestWords(data.pages[1])),
   ];
-  const picture = drawing(HEIGHT, (width) =>
-    scene(width, schedule(state.values), state.values.step - 1, state.values),
+  const picture = drawing(HEIGHT, (width, wide) =>
+    scene({ width, wide }, schedule(state.values), state.values.step - 1, state.values),
   );
   el.append(
     html("div", { class: "mfl-controls" }, above.nodes, movement.nodes),
@@ -151,6 +156,7 @@ export function mount(el, data, live) {
   draw();
   return () => {
     picture.stop();
+    cost.stop();
     state.stop();
   };
 

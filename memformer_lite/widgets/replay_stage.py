@@ -72,7 +72,6 @@ class ReplayStage(Widget):
     """
 
     name = "replay_stage"
-    heights = (775, 1066, 1276)
 
     def __init__(
         self,

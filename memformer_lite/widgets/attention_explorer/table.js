@@ -1,5 +1,6 @@
 // The table of weights or scores: a row for each token that asks, a cell for each key.
 
+import { emsOf } from "../shared/drawing.js";
 import { html } from "../shared/elements.js";
 import { listen } from "../shared/failures.js";
 import { number } from "./words.js";
@@ -49,9 +50,18 @@ export function weightTable(data, state) {
       html("thead", {}, headRows(data, settings, found)),
       html("tbody", {}, body),
     );
+    fit(node, data, found.columns.length + 1 + (settings.show === "weights"));
     if (focused) focus();
   }
   return { node, draw, focus };
+}
+
+// On a narrow screen all columns are equal, and wide enough for every name and number.
+function fit(node, { tokens, slots }, columns) {
+  const numbers = [...node.querySelectorAll("button, .mfl-sum")].map((one) => one.textContent);
+  node.style.setProperty("--mfl-columns", columns);
+  node.style.setProperty("--mfl-name", emsOf(node, [...tokens, ...slots]));
+  node.style.setProperty("--mfl-number", emsOf(node, numbers));
 }
 
 const nameOf = ({ tokens, slots }, place) => tokens[place] ?? slots[place - tokens.length];

@@ -1,7 +1,7 @@
 // What is said of an offset and of its bucket.
 
 import { plural, signed } from "../shared/words.js";
-import { refusal, sharers } from "./buckets.js";
+import { directions, refusal, sharers } from "./buckets.js";
 
 export const FLAGS = { true: "both directions", false: "past only" };
 
@@ -17,6 +17,16 @@ export function sharedWith({ from, to }) {
 export function placed(offset) {
   if (offset === 0) return "the token itself";
   return `${plural(Math.abs(offset), "token")} ${offset < 0 ? "back" : "ahead"}`;
+}
+
+export const offsetWords = (offset) => `${signed(offset)}: ${placed(offset)}`;
+
+export const titleWords = (swapped, flag) => `${swapped ? "Flag swapped" : "T5"}: ${FLAGS[flag]}`;
+
+export function countWords(options) {
+  if (refusal(options)) return "refused";
+  const { past, future } = directions(options);
+  return `${plural(past, "bucket")} for the past, ${future || "none"} ahead`;
 }
 
 export function answer(offset, options) {

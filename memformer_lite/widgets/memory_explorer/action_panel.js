@@ -134,7 +134,7 @@ export function undoList(session, leave) {
         return button(`Undo: ${words}`, { change: () => undo(at, action, words) });
       }),
     );
-    if (buttons.length > 1) buttons.push(button("Undo all", { change: undoAll }));
+    if (buttons.length > 1) buttons.unshift(button("Undo all", { change: undoAll }));
     node.hidden = !buttons.length;
     node.replaceChildren(...buttons.map((one) => one.node));
   }

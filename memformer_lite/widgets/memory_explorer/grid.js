@@ -9,7 +9,7 @@ const PAGE = -1; // the row of pages, above those of the slots
 
 const clamp = (number, least, most) => Math.max(least, Math.min(number, most));
 
-// Returns { node, draw }.
+// Returns { node, draw, spareLines }; the last says how many lines its pages may grow by.
 export function grid(session) {
   const { net } = session;
   const names = html("div", { class: "me-names", "aria-hidden": "true" });
@@ -23,6 +23,7 @@ export function grid(session) {
   const cells = []; // of each column: a button for each row, and the answer above them
   let row = PAGE; // of the one cell that the tab key reaches
   let shape = "";
+  let lines = 1;
 
   const press = (at, pressed) => {
     row = pressed;
@@ -50,7 +51,8 @@ export function grid(session) {
   function draw() {
     const { values, entries, box } = session;
     build(values.pages);
-    node.style.setProperty("--me-lines", Math.max(...entries.map(linesOf)));
+    lines = Math.max(...entries.map(linesOf));
+    node.style.setProperty("--me-lines", lines);
     node.style.setProperty("--me-box", boxColour(net, box));
     names.firstChild.replaceChildren(
       html("b", {}, session.question),
@@ -66,10 +68,12 @@ export function grid(session) {
         button.setAttribute("aria-pressed", String(pressed));
       }
     }
+    // The bar lies in the gap below, so that nothing moves when it comes.
+    scroll.style.marginBottom = `calc(-3px - ${scroll.offsetHeight - scroll.clientHeight}px)`;
     reveal(cells[values.at].column, columns, scroll);
   }
 
-  return { node, draw };
+  return { node, draw, spareLines: () => net.content + 2 - lines };
 }
 
 // Where a key leads from the cell that has the focus: [at, row]; null for other keys.

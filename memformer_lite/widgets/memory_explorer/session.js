@@ -6,6 +6,7 @@ import { unpack } from "../memformer.js";
 import { choices } from "../shared/choices.js";
 import { statusLine } from "../shared/controls.js";
 import { follow } from "./follow.js";
+import { longWords } from "./words.js";
 
 const untouched = (words) => words.map((text) => ({ words: text, actions: [] }));
 
@@ -36,7 +37,7 @@ export function session(data, live, draw) {
     return ends.get(story);
   };
   const state = choices(live, initialChoices(data, net), () => draw());
-  const status = statusLine();
+  const status = statusLine([longWords(net)]);
   return {
     net,
     stories,

@@ -75,6 +75,19 @@ export function resultWords({ entries, baseline, values, box, question }) {
   return `At the end ${moved.join("; ")}. ${rest}`.trim();
 }
 
+// As long as what is said of an action that changes two answers; longer words scroll.
+export function longWords({ boxes }) {
+  const change = ", wrong: the story says 0";
+  const moved = boxes
+    .slice(0, 2)
+    .map((box) => `${letter(box)}? 0 (100\u00a0%) becomes 0 (100\u00a0%)`);
+  const stay = boxes.slice(2, 4).map((box) => `${letter(box)}? 0`);
+  return (
+    `Slot 0 erased after page 10. At the end ${moved.map((words) => words + change).join("; ")}. ` +
+    `As before: ${listed(stay)}.`
+  );
+}
+
 // Which page and slot are chosen.
 export const selectionWords = ({ entries, values }) =>
   `${capital(nameOf(entries[values.at]))} and slot ${values.slot + 1} chosen.`;

@@ -1,6 +1,6 @@
 // The table of a segment: weights of reading and writing, and what became of each slot.
 
-import { html } from "../shared/elements.js";
+import { html, roomFor } from "../shared/elements.js";
 import { gateOf, tableOf, topOf } from "./weights.js";
 import { short } from "./words.js";
 
@@ -20,6 +20,17 @@ function part(columns, words, ...rows) {
   return html("tbody", {}, html("tr", { class: "mfl-lapse-part" }, heading), rows);
 }
 
+const wordOf = ({ tokens, pad }, place) => tokens[place] + (pad?.[place] ? " (pad)" : "");
+const wordsOf = ({ segments }) =>
+  segments.flatMap((segment) => segment.tokens.map((_, place) => wordOf(segment, place)));
+
+// As many empty rows as the longest segment of the run has more.
+function fillerRows({ segments }, { tokens }) {
+  const more = Math.max(...segments.map((one) => one.tokens.length)) - tokens.length;
+  const rows = Array.from({ length: 2 * more }, () => html("tr", {}, html("td", {})));
+  return html("tbody", { "aria-hidden": "true" }, rows);
+}
+
 export function rowsOf(runs, run, settings) {
   const { reading, writing, unit } = settings;
   const segment = run.segments[settings.at - 1];
@@ -29,13 +40,16 @@ export function rowsOf(runs, run, settings) {
   const gate = gateOf(segment, writing, unit) ?? slots.map(() => null);
   const [change, norm] = ["change", "norm"].map((show) => topOf(runs, { show }));
   const gated = runs.some(({ segments }) => segments[0].gate);
-  const word = (place) => segment.tokens[place] + (segment.pad?.[place] ? " (pad)" : "");
+  const word = (place) => wordOf(segment, place);
   const column = (place) => slots.map((slot) => write[slot][place]);
   const places = [...segment.tokens.keys()];
-  const names = slots.map((slot) => html("th", { scope: "col" }, `${slot + 1}`));
+  const names = slots.map((slot) =>
+    html("th", { scope: "col" }, roomFor(["0.00", "00.0", short(norm)], `${slot + 1}`)),
+  );
+  const corner = html("th", { scope: "col" }, roomFor([...wordsOf(run), "norm from"], "slot"));
   const columns = slots.length + 1;
   return [
-    html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "slot"), names)),
+    html("thead", {}, html("tr", {}, corner, names)),
     part(
       columns,
       "Read: a token's weights, a row sums to 1",
@@ -55,5 +69,6 @@ export function rowsOf(runs, run, settings) {
       row("norm from", "slots", segment.before, norm),
       row("norm to", "slots", segment.after, norm),
     ),
+    fillerRows(run, segment),
   ];
 }

@@ -1,7 +1,8 @@
 // What is said of a recorded run.
 
+import { longest } from "../shared/elements.js";
 import { fixed } from "../shared/words.js";
-import { gateOf, largest, readersOf, tableOf } from "./weights.js";
+import { ALL, gateOf, largest, readersOf, tableOf } from "./weights.js";
 
 export const QUANTITIES = {
   change: "change",
@@ -18,6 +19,35 @@ export function short(value) {
 // The first tokens of a segment.
 export const pageOf = ({ tokens }) =>
   tokens.slice(0, 6).join(" ") + (tokens.length > 6 ? " …" : "");
+
+// What is said of all runs; `top` is the number that the highest bar stands for.
+export function statusWords(runs, settings, names, top) {
+  const { segments } = runs[0];
+  const told = runs.map((run) => runWords(run, settings, names)).join(" ");
+  return (
+    `Segment ${settings.at} of ${segments.length}, ${pageOf(segments[settings.at - 1])}. ${told} ` +
+    `Bars: ${QUANTITIES[settings.show]}, up to ${short(top)}.`
+  );
+}
+
+// The longest of it: of any segment, with the longest names of heads and of words.
+export function longestWords(runs, unit, names) {
+  const tokens = runs.flatMap(({ segments }) => segments.flatMap((segment) => segment.tokens));
+  const [word] = longest(tokens, 1);
+  const wordy = runs.map((run) => ({
+    ...run,
+    segments: run.segments.map((segment) => ({
+      ...segment,
+      tokens: segment.tokens.map(() => word),
+      pad: null,
+    })),
+  }));
+  const settings = { reading: ALL, writing: ALL, show: "own", unit };
+  const words = runs[0].segments.map((_, place) =>
+    statusWords(wordy, { ...settings, at: place + 1 }, names, 1),
+  );
+  return longest(words, 3);
+}
 
 // What happened in the segment under the playhead of a run.
 export function runWords(run, settings, names) {

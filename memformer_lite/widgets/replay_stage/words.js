@@ -1,5 +1,6 @@
 // What is said of a step.
 
+import { longest } from "../shared/elements.js";
 import { plural } from "../shared/words.js";
 import { costOf, memories, range, schedule } from "./schedule.js";
 
@@ -62,4 +63,17 @@ export function stepWords(moments, at, options, full) {
     `${plural(notes.length, "note")}. Gradient of a: ${short(costOf(moments, at).byA)} of BPTT's ` +
     `${short(full.byA)}. (${options.pages} pages, loss on ${LOSSES[options.losses]}${cuts}, a = ${options.a}.)`
   );
+}
+
+// The longest words are those of many pages sent back one by one, with numbers of many digits.
+export function longestWords(pages) {
+  const words = ["truncated", "replay"].flatMap((method) =>
+    [0.25, 0.75].flatMap((a) => {
+      const options = { method, a, pages, losses: "every", detach_every: pages - 1 };
+      const moments = schedule(options);
+      const full = costOf(moments, moments.length - 1);
+      return moments.map((_, at) => stepWords(moments, at, options, full));
+    }),
+  );
+  return longest(words, 8);
 }

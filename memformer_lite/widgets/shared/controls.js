@@ -1,9 +1,10 @@
-import { html, unique } from "./elements.js";
+import { html, roomFor, unique } from "./elements.js";
 import { listen } from "./failures.js";
 
 // --- Controls: each { node, set(value) }; `change(value)` is called when the reader acts ---
 
-export function slider(label, { min, max, step = 1, value, show = String, change }) {
+// `shows` lists what `show` may say at any time, so that nothing moves when it does.
+export function slider(label, { min, max, step = 1, value, show = String, shows, change }) {
   const shown = html("span", { class: "mfl-value", "aria-hidden": "true" });
   const input = html("input", { type: "range", min, max, step, "aria-label": label });
   const set = (next) => {
@@ -16,7 +17,8 @@ export function slider(label, { min, max, step = 1, value, show = String, change
     set(input.value);
     change(Number(input.value));
   });
-  const name = html("span", { class: "mfl-label" }, html("span", {}, label), shown);
+  const room = roomFor(shows ?? [min, max].map(show), shown);
+  const name = html("span", { class: "mfl-label" }, html("span", {}, label), room);
   return { node: html("label", { class: "mfl-control mfl-slider" }, name, input), input, set };
 }
 
@@ -42,7 +44,12 @@ export function choice(label, { options, value, change }) {
     const input = html("input", { type: "radio", name: group, value: String(option) });
     listen(input, "change", () => change(option));
     inputs.set(option, input);
-    return html("label", { class: "mfl-option" }, input, html("span", {}, text));
+    return html(
+      "label",
+      { class: "mfl-option" },
+      input,
+      html("span", { "data-words": text }, text),
+    );
   });
   const row = html("div", { class: "mfl-options" }, labels);
   const node = html(
@@ -100,11 +107,14 @@ export function group(label, ...nodes) {
   );
 }
 
-// The one line of a widget that says in words what changed; say(words).
-export function statusLine() {
-  const node = html("div", { class: "mfl-status", role: "status", "aria-live": "polite" });
+// The one line of a widget that says in words what changed; say(words). It has room for the longest
+// of `texts`; longer words scroll in it.
+export function statusLine(texts) {
+  const line = html("div", { class: "mfl-status", role: "status", "aria-live": "polite" });
   const say = (words) => {
-    if (node.textContent !== words) node.textContent = words;
+    if (line.textContent === words) return;
+    line.textContent = words;
+    line.scrollTop = 0;
   };
-  return { node, say };
+  return { node: html("div", { class: "mfl-words" }, roomFor(texts, line)), say };
 }

@@ -22,4 +22,18 @@ export function svg(tag, attributes, ...children) {
   return fill(node, attributes, children);
 }
 
+// `node`, in room for the longest of `texts` in whatever font: all of them stand there, unseen.
+export function roomFor(texts, node) {
+  const unseen = [...new Set(texts)].map((words) =>
+    html("span", { "data-words": words, "aria-hidden": "true" }),
+  );
+  const seen = typeof node === "string" ? html("span", {}, node) : node;
+  return html("span", { class: "mfl-room" }, unseen, seen);
+}
+
+// Of many texts those that may be the longest in some font.
+export function longest(texts, count = 4) {
+  return [...new Set(texts)].sort((one, other) => other.length - one.length).slice(0, count);
+}
+
 export const unique = (name) => `mfl-${name}-${Math.random().toString(36).slice(2, 10)}`;
