@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_close, assert_differ, generator
-from test_errors import refused
+from helpers import assert_close, assert_differ, generator, refused
 
 from memformer_lite.experiments import command, measures, records
 from memformer_lite.experiments.builds import BUILDS

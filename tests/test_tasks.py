@@ -8,8 +8,7 @@ from pydoc_data.topics import topics
 
 import pytest
 import torch
-from helpers import generator
-from test_errors import refused, whole
+from helpers import generator, refused, whole
 
 from memformer_lite.learning.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
 from memformer_lite.learning.tasks.images import _digits

@@ -9,8 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_close, assert_differ, generator
-from test_errors import refused, whole
+from helpers import assert_close, assert_differ, generator, refused, whole
 from torch import nn
 from tqdm import tqdm
 
@@ -106,7 +105,7 @@ def test_a_score_is_taken_without_dropout():
     assert run.score() == run.score() == accuracy(run.learner.eval(), small_held_out(run.recipe))
 
 
-@pytest.mark.parametrize(("name", "value", "kind"), [c for c in whole("seed", -1) if c[1] != 2.0])
+@pytest.mark.parametrize(("name", "value", "kind"), [*whole("seed", -1), ("seed", "2", TypeError)])
 def test_a_seed_is_a_whole_number(name, value, kind):
     refused(kind, lambda: Run(SMALL, seed=value), name, "expected")
 
