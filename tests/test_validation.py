@@ -138,7 +138,7 @@ def test_masks_that_do_not_fit_are_named(kind, value):
         (ValueError, a(2, 5, dtype=LONG) + 7, (0, 6, 7)),
         (ValueError, a(2, 5, dtype=LONG) - 1, (0, 6, 1)),
     ],
-    ids=str,
+    ids=lambda value: str(getattr(value, "shape", value)),
 )
 def test_tokens_that_do_not_fit_are_named(kind, value, words):
     sizes = {"num_tokens": 7, "max_seq_len": 5, "at_least": 2, "batch": 2}
