@@ -6,6 +6,7 @@ fails.
 """
 
 import http.server
+import itertools
 import threading
 import time
 
@@ -23,6 +24,7 @@ MAKE |= {  # with numbers of many digits, and two runs
     "ReplayStage": lambda: ReplayStage(a=0.25, losses="every", pages=6),
     "MemoryTimeLapse": lambda: MemoryTimeLapse(record_story(), other=record_story(1)),
 }
+pytestmark = pytest.mark.spread("kind")
 MOVED = 2  # px: less is not seen
 every_widget = pytest.mark.parametrize("kind", MAKE)
 
@@ -80,7 +82,7 @@ def test_without_a_font_of_its_own_a_page_is_set_in_dejavu(made):
 
 
 class Slow(http.server.BaseHTTPRequestHandler):
-    """Sends a page in three parts, so that the first are shown before the widget's script is there."""
+    """Sends a page in three parts: the first are shown before the widget's script is there."""
 
     def do_GET(self):
         self.send_response(200)
@@ -88,7 +90,7 @@ class Slow(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         page = self.server.page
         places = [0, page.rindex(b"<script>") + 20, page.rindex(b"start("), len(page)]
-        for first, last in zip(places, places[1:], strict=False):
+        for first, last in itertools.pairwise(places):
             self.wfile.write(page[first:last])
             self.wfile.flush()
             time.sleep(0.2)
