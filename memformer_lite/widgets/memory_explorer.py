@@ -1,4 +1,4 @@
-"""Memory explorer (index, chapter 10): a trained model at work in the browser, and stories for it."""
+"""Memory explorer (index, chapter 10): a trained model at work in the browser, and stories."""
 
 import base64
 import copy
