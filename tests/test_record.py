@@ -438,6 +438,7 @@ def test_wrong_models(model, fault, message):
         pass
 
 
+@torch.no_grad()  # torch warns where it traces a call with a memory that was computed
 def test_a_model_that_was_compiled_is_recorded_too():
     model = make_model(encoder_only=True, enc_depth=1)
     compiled = torch.compile(model, backend="eager")
