@@ -278,7 +278,7 @@ def explorer(**changes):
         ({"attention": Attention(10, heads=5)}, ValueError, "at most 4 heads, got 5"),
         ({"x": torch.randn(2, 3, 6)}, ValueError, "x: expected"),
         ({"x": torch.randn(1, 3, 5)}, ValueError, "x: expected"),
-        ({"x": torch.randn(1, 7, 6)}, ValueError, "got 7 + 2: too many for the page"),
+        ({"x": torch.randn(1, 7, 6)}, ValueError, "got 7 + 2: too many to show"),
         ({"context": torch.randn(1, 2, 4)}, ValueError, "context: expected"),
         ({"tokens": ["a", "b"]}, ValueError, "tokens: expected 3 names, got 2"),
         ({"tokens": ["a", "b", "later"]}, ValueError, "1 to 4 characters, got 'later'"),
