@@ -1,4 +1,4 @@
-"""Memory explorer (index, chapter 10): a trained model at work in the browser, and stories."""
+"""Memory explorer (index, chapter 10): a trained model at work in the browser, with stories."""
 
 import base64
 import copy

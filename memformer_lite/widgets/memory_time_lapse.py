@@ -43,7 +43,7 @@ class MemoryTimeLapse(Widget):
 
     Raises:
         TypeError: an argument is not of its type.
-        ValueError: a trace without segments, or that cannot be shown, or not with the other run;
+        ValueError: a trace without segments, one that cannot be shown or not with the other run;
             a token without a name; a number that is not finite.
     """
 
