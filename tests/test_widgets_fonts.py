@@ -6,23 +6,24 @@ fails.
 """
 
 import http.server
+import itertools
 import threading
 import time
 
 import pytest
 from helpers import WIDGETS, record_story
+from widget_pages import faults_at_any_step, shifted
 
 from memformer_lite.widgets import MemoryTimeLapse, ReplayStage
 from tools.browser import FONTS
-from tools.build_site import ROOT
 
-STEPS = (ROOT / "tests" / "widget_steps.js").read_text(encoding="utf-8")
 SIZES = {100: [320, 390, 720, 1280], 130: [320, 704, 1280]}  # text in % -> widths of the window
 MAKE = {name: widget.example for name, widget in WIDGETS.items()}
 MAKE |= {  # with numbers of many digits, and two runs
     "ReplayStage": lambda: ReplayStage(a=0.25, losses="every", pages=6),
     "MemoryTimeLapse": lambda: MemoryTimeLapse(record_story(), other=record_story(1)),
 }
+pytestmark = pytest.mark.spread("kind")
 MOVED = 2  # px: less is not seen
 every_widget = pytest.mark.parametrize("kind", MAKE)
 
@@ -63,14 +64,7 @@ def test_nothing_moves_and_no_word_is_cut(made, kind, font, size):
             tab.set_viewport_size({"width": width, "height": 900})
             tab.reload(wait_until="load")
             tab.wait_for_timeout(60)
-            tab.evaluate(f"{STEPS};0")
-            found = tab.evaluate("walk(document.querySelector('.mfl-widget'))")
-            if found["moved"] > MOVED:
-                faults.append(f"{width}: moves by {found['moved']} px at {found['where']}")
-            faults += [f"{width}: {cut} at {step}" for cut, step in found["cut"].items()]
-            faults += [
-                f"{width}: too wide: {what}" for what in tab.evaluate("siteChecks.sideways()")
-            ]
+            faults += [f"{width}: {fault}" for fault in faults_at_any_step(tab)]
         assert not faults, "\n".join(faults)
 
 
@@ -80,7 +74,7 @@ def test_without_a_font_of_its_own_a_page_is_set_in_dejavu(made):
 
 
 class Slow(http.server.BaseHTTPRequestHandler):
-    """Sends a page in three parts, so that the first are shown before the widget's script is there."""
+    """Sends a page in three parts: the first are shown before the widget's script is there."""
 
     def do_GET(self):
         self.send_response(200)
@@ -88,7 +82,7 @@ class Slow(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         page = self.server.page
         places = [0, page.rindex(b"<script>") + 20, page.rindex(b"start("), len(page)]
-        for first, last in zip(places, places[1:], strict=False):
+        for first, last in itertools.pairwise(places):
             self.wfile.write(page[first:last])
             self.wfile.flush()
             time.sleep(0.2)
@@ -108,6 +102,6 @@ def test_nothing_moves_while_a_slow_page_comes_in(made, kind):
         tab.goto(f"http://127.0.0.1:{server.server_port}/", wait_until="load")
         tab.wait_for_timeout(100)
         assert tab.locator(".mfl-live").is_visible()
-        assert tab.evaluate("shifts.reduce((sum, one) => sum + one, 0)") < 0.001
+        assert shifted(tab) < 0.001
         tab.close()
         server.shutdown()

@@ -200,14 +200,14 @@ LINES = """async ([code, all]) => {
   const m = await import(address);
   const line = document.querySelector(".mfl-status");
   const [reserved, long] = [line.getBoundingClientRect().height, []];
-  line.style.minHeight = 0;
+  line.style.bottom = "auto";
   let longest = 0;
   for (const options of all) {
     const full = m.schedule({ ...options, method: "bptt" });
     const cost = m.costOf(full, full.length - 1);
     const moments = m.schedule(options);
     moments.forEach((_, at) => {
-      line.textContent = m.told(moments, at, options, cost);
+      line.textContent = m.stepWords(moments, at, options, cost);
       const height = line.getBoundingClientRect().height;
       longest = Math.max(longest, height);
       if (height > reserved + 0.5) long.push(line.textContent);

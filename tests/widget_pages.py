@@ -8,7 +8,9 @@ from browsing import opened
 from tools.build_site import ROOT
 
 WAYS = ["server", "file"]
+MOVED = 2  # px: less is not seen
 BOOK = (ROOT / "assets" / "book.css").read_text(encoding="utf-8")
+STEPS = (ROOT / "tests" / "widget_steps.js").read_text(encoding="utf-8")
 HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>A page of widgets</title><meta name="viewport" content="width=device-width">
 <link rel="icon" href="data:,"><style>%s
@@ -55,6 +57,32 @@ class Bench:
                 tab.wait_for_timeout(60)  # drawings take their width
             yield tab
         assert not tab.troubles, "\n".join(tab.troubles)
+
+
+def faults_at_any_step(tab):
+    """What moves and which words are cut in the first widget, whatever the reader does in it."""
+    tab.evaluate(f"{STEPS};0")
+    found = tab.evaluate("walk(document.querySelector('.mfl-widget'))")
+    moved = [f"moves by {found['moved']} px at {found['where']}"] if found["moved"] > MOVED else []
+    cut = [f"{words} at {step}" for words, step in found["cut"].items()]
+    return moved + cut + [f"too wide: {what}" for what in tab.evaluate("siteChecks.sideways()")]
+
+
+def shifted(tab):
+    """How far things moved while the page came in: 0 is nothing, 0.1 a page to be mended."""
+    return tab.evaluate("shifts.reduce((sum, one) => sum + one, 0)")
+
+
+def blank(tab):
+    """How many px are empty at the end of the first widget, inside its frame."""
+    return tab.evaluate(
+        """() => {
+          const live = document.querySelector(".mfl-live");
+          const ends = [...live.children].map((part) => part.getBoundingClientRect().bottom);
+          const frame = parseFloat(getComputedStyle(live).paddingBottom) + 1;
+          return live.getBoundingClientRect().bottom - frame - Math.max(...ends);
+        }"""
+    )
 
 
 def compute(tab, widget, body, argument=None):

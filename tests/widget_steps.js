@@ -1,4 +1,4 @@
-// What tests/test_widgets_fonts.py asks of a page of widgets, from inside it.
+// What tests of widgets ask of a page, from inside it: does anything move, is a word cut?
 
 const CLOSE = 1; // px: what nobody sees
 const styles = new WeakMap();
@@ -84,7 +84,7 @@ function cutInDrawing(drawing) {
   });
 }
 
-const cutsOf = (root) => [
+globalThis.cutsOf = (root) => [
   ...textsOf(root)
     .map((text) => cutIn(root, text))
     .filter(Boolean),
