@@ -9,7 +9,7 @@ PY := .venv/bin/python
 # One worker more than cores: a browser is often waited for.
 PARALLEL := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadgroup --no-loadscope-reorder
 CHECKED := memformer_lite tests tools book
-MODEL := bucketing attention encoder memory memory_rules decoder memformer reference replay doors errors
+MODEL := bucketing attention encoder memory memory_rules decoder memformer reference replay doors validation errors
 LEARNING := tasks recipes train checkpoint slots record learning
 
 help: ## show this list

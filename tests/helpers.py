@@ -1,5 +1,9 @@
 """Small models of pairwise different sizes, and comparisons that say what went wrong."""
 
+import math
+import re
+
+import pytest
 import torch
 from memformer.memformer import Memformer as PublishedMemformer
 
@@ -24,6 +28,7 @@ SIZES = {
     "dec_depth": 2,
     "dec_heads": 5,
 }
+NAN, INF = math.nan, math.inf
 ENCODER_SIZES = {name: size for name, size in SIZES.items() if not name.startswith("dec_")}
 
 
@@ -130,3 +135,19 @@ def assert_finite_gradients(module: torch.nn.Module, why: str) -> None:
 
 # Every widget: the tests of all widgets take them from here.
 WIDGETS = {name: getattr(widgets, name) for name in widgets.__all__}
+
+
+def refused(kind, function, *words):
+    """The call must raise exactly this kind, and the message must have all the words."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        function()
+    message = str(caught.value)
+    assert caught.type is kind, f"{caught.type.__name__} in place of {kind.__name__}: {message}"
+    for word in words:
+        found = re.search(rf"(?<![\w.]){re.escape(str(word))}(?!\w)", message)
+        assert found, f"{word!r} is not named in: {message}"
+
+
+def whole(name, *too_small):
+    """Cases for an option that must be a whole number: too small, and not a whole number."""
+    return [*((name, value, ValueError) for value in too_small), (name, 2.5, TypeError)]

@@ -93,6 +93,14 @@ def test_a_refused_address_ends_the_command_and_changes_nothing(tree):
     assert contents(tree) == before
 
 
+def test_the_badge_leads_to_the_book_where_the_host_has_it(tree):
+    """A host's name has no capitals; the path behind it keeps them."""
+    assert address(tree, "https://github.com/Some-Reader/Their.Book").returncode == 0
+    readme = (tree / "README.md").read_text(encoding="utf-8")
+    assert "(https://some-reader.github.io/Their.Book/)" in readme
+    assert "(https://github.com/Some-Reader/Their.Book/actions/" in readme
+
+
 def test_a_place_that_is_not_there_is_named(tree):
     readme = tree / "README.md"
     readme.write_text(readme.read_text().replace("<!-- badges -->", ""))

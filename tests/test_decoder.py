@@ -384,6 +384,13 @@ def test_top_p_of_five_known_probabilities():
         assert kept[0, largest[0]].all(), f"p={p}: not the most likely ones"
 
 
+@pytest.mark.parametrize(("tokens", "kept"), [(2, 1), (4, 1), (4, 2), (8, 3), (8, 8)])
+def test_top_p_keeps_no_token_beyond_those_that_hold_exactly_p(tokens, kept):
+    """Ties, whose probabilities and sums are exact: so many tokens hold p and no more stay."""
+    stays = top_p(torch.zeros(3, tokens), kept / tokens).isfinite().sum(dim=-1)
+    assert stays.tolist() == [kept] * 3
+
+
 LOW_PRECISION = [torch.float32, torch.bfloat16, torch.float16]
 
 

@@ -1,13 +1,11 @@
 """What is wrong is refused at once, by name: nothing is broadcast, merged or swallowed."""
 
-import math
-import re
-
 import pytest
 import torch
 from helpers import (
     BATCH,
     ENCODER_SIZES,
+    NAN,
     SIZES,
     SLOTS,
     SOURCE,
@@ -15,6 +13,7 @@ from helpers import (
     length_mask,
     make_model,
     randn,
+    refused,
     source_tokens,
     target_tokens,
 )
@@ -37,82 +36,33 @@ from memformer_lite import (
 )
 
 DIM = SIZES["dim"]
-NAN, INF = math.nan, math.inf
-
-
-def refused(kind, function, *words):
-    """The call must raise exactly this kind, and the message must have all the words."""
-    with pytest.raises((TypeError, ValueError)) as caught:
-        function()
-    message = str(caught.value)
-    assert caught.type is kind, f"{caught.type.__name__} in place of {kind.__name__}: {message}"
-    for word in words:
-        found = re.search(rf"(?<![\w.]){re.escape(str(word))}(?!\w)", message)
-        assert found, f"{word!r} is not named in: {message}"
 
 
 # Options. Each names the argument, its value, and what was expected.
 
 
-def whole(name, *too_small):
-    """Cases for an option that must be a whole number: too small, and not a whole number."""
-    cases = [(name, value, ValueError) for value in too_small]
-    return cases + [(name, value, TypeError) for value in (2.0, "2", None, True)]
+WRONG_OPTIONS = {  # one wrong value each: for the ranges see test_validation.py
+    **dict.fromkeys(SIZES, 0),
+    "num_mem_updates": 0,
+    "mem_update": "lstm",
+    "position_buckets": "T5",
+    "mem_temperature": 0.0,
+    "dropout": 1.0,
+    "encoder_only": 1,
+    "mem_feed_forward": None,
+}
 
 
-PROBABILITY = [
-    (-0.1, ValueError),
-    (1.0, ValueError),
-    (1.5, ValueError),
-    (NAN, ValueError),
-    ("0.1", TypeError),
-    (None, TypeError),
-    (True, TypeError),
-]
-TEMPERATURE = [
-    (0.0, ValueError),
-    (-1.0, ValueError),
-    (NAN, ValueError),
-    (INF, ValueError),
-    ("1", TypeError),
-    (None, TypeError),
-    (True, TypeError),
-]
-MODEL_OPTIONS = [
-    *whole("dim", 0, -30),
-    *whole("num_memory_slots", 0, -1),
-    *whole("num_mem_updates", 0, -1),
-    *whole("mem_update_attn_heads", 0, -2, 7),
-    *whole("enc_num_tokens", 0, -1),
-    *whole("enc_max_seq_len", 0, -1),
-    *whole("enc_depth", 0, -1),
-    *whole("enc_heads", 0, -1, 7),
-    *whole("dec_heads", 0, -1, 7),
-    ("dec_num_tokens", 0, ValueError),
-    ("dec_num_tokens", 2.0, TypeError),
-    ("dec_num_tokens", None, TypeError),
-    ("dec_max_seq_len", 0, ValueError),
-    ("dec_max_seq_len", "9", TypeError),
-    ("dec_max_seq_len", None, TypeError),
-    ("dec_depth", 0, ValueError),
-    ("dec_depth", 1.5, TypeError),
-    ("dec_depth", None, TypeError),
-    ("mem_update", "lstm", ValueError),
-    ("mem_update", "GRU", ValueError),
-    ("mem_update", None, ValueError),
-    ("position_buckets", "T5", ValueError),
-    ("position_buckets", None, ValueError),
-    *[("mem_temperature", value, kind) for value, kind in TEMPERATURE],
-    *[("dropout", value, kind) for value, kind in PROBABILITY],
-    *[(n, v, TypeError) for n in ("encoder_only", "mem_feed_forward") for v in (1, "no", None)],
-]
-
-
-@pytest.mark.parametrize(("name", "value", "kind"), MODEL_OPTIONS, ids=str)
-def test_model_refuses_an_option_by_the_name_the_caller_used(name, value, kind):
+@pytest.mark.parametrize(("name", "value"), WRONG_OPTIONS.items())
+def test_model_refuses_an_option_by_the_name_the_caller_used(name, value):
+    kind = ValueError if name not in ("encoder_only", "mem_feed_forward") else TypeError
     shown = value if isinstance(value, str) else repr(value)
-    refused(kind, lambda: Memformer(**{**SIZES, name: value}), name, "expected")
-    refused(kind, lambda: Memformer(**{**SIZES, name: value}), shown.lstrip("-"))
+    refused(kind, lambda: Memformer(**{**SIZES, name: value}), name, shown, "expected")
+
+
+@pytest.mark.parametrize("name", ["mem_update_attn_heads", "enc_heads", "dec_heads"])
+def test_heads_must_divide_the_width(name):
+    refused(ValueError, lambda: Memformer(**{**SIZES, name: 7}), name, 7, 30, "expected")
 
 
 @pytest.mark.parametrize(
@@ -151,46 +101,39 @@ BUILDERS = {
     ),
     "cache": lambda **o: DecoderCache(**o),
 }
-PIECE_OPTIONS = [
-    *[("bias", *case) for case in whole("heads", 0, -1)],
-    *[(piece, *case) for piece in ("bias", "bucket") for case in whole("num_buckets", 0, 2, 3, 5)],
-    *[(p, *case) for p in ("bias", "bucket") for case in whole("max_distance", 0, -1, 1, 8)],
-    *[("feed_forward", *case) for case in whole("dim", 0) + whole("mult", 0, -1)],
-    *[
-        (piece, *case)
-        for piece in ("attention", "encoder", "decoder", "slots", "writer")
-        for case in whole("dim", 0, 7) + whole("heads", 0, 4)
-    ],
-    *[(piece, *case) for piece in ("encoder", "decoder") for case in whole("depth", 0, -1)],
-    *[
-        (piece, "dropout", value, kind)
-        for piece in ("feed_forward", "attention", "encoder", "decoder")
-        for value, kind in PROBABILITY
-    ],
-    *[(piece, "temperature", *case) for piece in ("slots", "writer") for case in TEMPERATURE],
-    *[("writer", *case) for case in whole("num_updates", 0, -1)],
-    ("writer", "update", "lstm", ValueError),
-    *[("wrapper", *case) for case in whole("num_tokens", 0) + whole("max_seq_len", 0)],
-    *[("cache", *case) for case in whole("max_length", 0, -1)],
-    *[
-        (piece, name, value, TypeError)
-        for piece, name in [
-            ("bias", "bidirectional"),
-            ("bucket", "bidirectional"),
-            ("attention", "causal"),
-            ("encoder", "bidirectional_buckets"),
-            ("decoder", "bidirectional_buckets"),
-            ("slots", "raw_self"),
-            ("writer", "feed_forward"),
-            ("wrapper", "return_logits"),
-        ]
-        for value in (1, "no", None)
-    ],
+WRONG_OPTIONS_OF_PIECES = {
+    "bias": {"heads": 0, "num_buckets": 0, "max_distance": 0, "bidirectional": 1},
+    "bucket": {"num_buckets": 0, "max_distance": 0, "bidirectional": 1},
+    "feed_forward": {"dim": 0, "mult": 0, "dropout": 1.0},
+    "attention": {"dim": 7, "heads": 4, "dropout": 1.0, "causal": 1},
+    "encoder": {"dim": 7, "heads": 4, "depth": 0, "dropout": 1.0, "bidirectional_buckets": 1},
+    "decoder": {"dim": 7, "heads": 4, "depth": 0, "dropout": 1.0, "bidirectional_buckets": 1},
+    "slots": {"dim": 7, "heads": 4, "temperature": 0.0, "raw_self": 1},
+    "writer": {
+        **{"dim": 7, "heads": 4, "temperature": 0.0, "num_updates": 0},
+        **{"update": "lstm", "feed_forward": 1},
+    },
+    "wrapper": {"num_tokens": 0, "max_seq_len": 0, "return_logits": 1},
+    "cache": {"max_length": 0},
+}
+CASES = [
+    (p, name, value)
+    for p, wrong in WRONG_OPTIONS_OF_PIECES.items()
+    for name, value in wrong.items()
 ]
+FLAGS = {
+    "bidirectional",
+    "causal",
+    "bidirectional_buckets",
+    "raw_self",
+    "feed_forward",
+    "return_logits",
+}
 
 
-@pytest.mark.parametrize(("piece", "name", "value", "kind"), PIECE_OPTIONS, ids=str)
-def test_piece_refuses_an_option(piece, name, value, kind):
+@pytest.mark.parametrize(("piece", "name", "value"), CASES)
+def test_piece_refuses_an_option(piece, name, value):
+    kind = TypeError if name in FLAGS else ValueError
     refused(kind, lambda: BUILDERS[piece](**{name: value}), name, "expected")
 
 
@@ -243,33 +186,21 @@ def test_buckets_at_the_limit_of_what_works(bidirectional, num_buckets, max_dist
     assert buckets.min() == 0 and buckets.max() == num_buckets - 1
 
 
-@pytest.mark.parametrize(
-    "offsets", [torch.zeros(3), torch.zeros(3).bool(), torch.zeros(3).cfloat(), [1, 2], 3, None]
-)
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_offsets_must_be_an_integer_tensor(offsets, bidirectional):
-    refused(
-        TypeError,
-        lambda: relative_position_bucket(offsets, bidirectional=bidirectional),
-        "relative_position",
-        "expected",
-    )
+@pytest.mark.parametrize("offsets", [torch.zeros(3), torch.zeros(3).bool(), [1, 2]])
+def test_offsets_must_be_an_integer_tensor(offsets):
+    for flag in (True, False):
+        refused(
+            TypeError,
+            lambda flag=flag: relative_position_bucket(offsets, bidirectional=flag),
+            "relative_position",
+            "expected",
+        )
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "kind"),
-    [
-        ("q_len", 0, ValueError),
-        ("q_len", -1, ValueError),
-        ("k_len", 0, ValueError),
-        ("q_start", -1, ValueError),
-        ("q_len", 2.0, TypeError),
-        ("k_len", None, TypeError),
-    ],
-)
-def test_bias_refuses_lengths_that_are_none(name, value, kind):
+@pytest.mark.parametrize(("name", "value"), [("q_len", 0), ("k_len", 0), ("q_start", -1)])
+def test_bias_refuses_lengths_that_are_none(name, value):
     bias = RelativePositionBias(heads=3, bidirectional=True)
-    refused(kind, lambda: bias(**{"q_len": 2, "k_len": 3, "q_start": 0, name: value}), name)
+    refused(ValueError, lambda: bias(**{"q_len": 2, "k_len": 3, "q_start": 0, name: value}), name)
 
 
 # Tensors given to the pieces
@@ -307,16 +238,9 @@ YES = {
     [
         ("x", ValueError, {"x": randn(3, 6, dtype=F32)}),
         ("x", ValueError, {"x": randn(2, 3, 7, dtype=F32)}),
-        ("x", ValueError, {"x": randn(2, 0, 6, dtype=F32)}),
-        ("x", ValueError, {"x": randn(0, 3, 6, dtype=F32)}),
-        ("x", TypeError, {"x": torch.zeros(2, 3, 6).long()}),
-        ("x", TypeError, {"x": [[1.0]]}),
         ("context", ValueError, {"context": randn(1, 5, 6, dtype=F32)}),
-        ("context", ValueError, {"context": randn(3, 5, 6, dtype=F32)}),
         ("context", ValueError, {"context": randn(2, 5, 7, dtype=F32)}),
         ("context", ValueError, {"context": randn(5, 6, dtype=F32)}),
-        ("context", ValueError, {"context": randn(2, 0, 6, dtype=F32)}),
-        ("context", TypeError, {"context": torch.zeros(2, 5, 6).long()}),
         ("context", ValueError, {"context": CONTEXT, "causal": True}),
         ("context", ValueError, {"attend_self": True}),
         ("context", ValueError, {"context": CONTEXT, "attend_self": True, "causal": True}),
@@ -326,23 +250,16 @@ YES = {
         ("mask", ValueError, {"context": CONTEXT, "mask": YES[3, 5]}),
         ("mask", ValueError, {"context": CONTEXT, "mask": YES[2, 3, 3]}),
         ("mask", ValueError, {"context": CONTEXT, "mask": YES[2, 3, 5], "attend_self": True}),
-        ("mask", TypeError, {"context": CONTEXT, "mask": YES[2, 3, 5].float()}),
-        ("mask", TypeError, {"context": CONTEXT, "mask": YES[2, 3, 5].long()}),
-        ("mask", TypeError, {"context": CONTEXT, "mask": [[True]]}),
         ("query_mask", ValueError, {"query_mask": YES[2, 5]}),
         ("query_mask", ValueError, {"query_mask": YES[1, 3]}),
-        ("query_mask", TypeError, {"query_mask": YES[2, 3].float()}),
         ("kv_mask", ValueError, {"kv_mask": YES[2, 5]}),
         ("kv_mask", ValueError, {"context": CONTEXT, "kv_mask": YES[2, 3]}),
         ("kv_mask", ValueError, {"context": CONTEXT, "kv_mask": YES[1, 5]}),
-        ("kv_mask", ValueError, {"context": CONTEXT, "kv_mask": YES[5,]}),
-        ("kv_mask", TypeError, {"context": CONTEXT, "kv_mask": YES[2, 5].long()}),
         ("pos_bias", ValueError, {"pos_bias": randn(1, 3, 3, 5, dtype=F32)}),
         ("pos_bias", ValueError, {"pos_bias": randn(1, 2, 3, 3, dtype=F32)}),
         ("pos_bias", ValueError, {"pos_bias": randn(3, 3, 3, 3, dtype=F32)}),
         ("pos_bias", ValueError, {"pos_bias": randn(3, 3, 3, dtype=F32)}),
         ("pos_bias", ValueError, {"pos_bias": randn(1, 3, 1, 3, dtype=F32)}),
-        ("pos_bias", TypeError, {"pos_bias": torch.zeros(1, 3, 3, 3).long()}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else str(value),
 )
@@ -395,21 +312,16 @@ def blocks_case(cls, **changes):
             for case in [
                 ("x", ValueError, randn(3, 6, dtype=F32)),
                 ("x", ValueError, randn(2, 3, 7, dtype=F32)),
-                ("x", TypeError, torch.zeros(2, 3, 6).long()),
                 ("context", ValueError, randn(1, 5, 6, dtype=F32)),
                 ("context", ValueError, randn(2, 5, 7, dtype=F32)),
-                ("context", TypeError, torch.zeros(2, 5, 6).long()),
             ]
         ],
         (Encoder, "src_mask", ValueError, YES[2, 5]),
         (Encoder, "src_mask", ValueError, YES[1, 3]),
-        (Encoder, "src_mask", TypeError, YES[2, 3].long()),
         (Decoder, "tgt_mask", ValueError, YES[2, 5]),
         (Decoder, "tgt_mask", ValueError, YES[1, 3]),
-        (Decoder, "tgt_mask", TypeError, YES[2, 3].float()),
         (Decoder, "src_mask", ValueError, YES[2, 3]),
         (Decoder, "src_mask", ValueError, YES[1, 5]),
-        (Decoder, "src_mask", TypeError, YES[2, 5].float()),
     ],
     ids=lambda value: (
         getattr(value, "__name__", None)
@@ -446,19 +358,12 @@ def test_a_full_cache_is_refused(steps):
     [
         ("mems", ValueError, randn(4, 6, dtype=F32)),
         ("mems", ValueError, randn(2, 4, 7, dtype=F32)),
-        ("mems", ValueError, randn(2, 0, 6, dtype=F32)),
-        ("mems", TypeError, torch.zeros(2, 4, 6).long()),
         ("mems", TypeError, None),
         ("enc_out", ValueError, randn(1, 5, 6, dtype=F32)),  # would merge two documents
         ("enc_out", ValueError, randn(3, 5, 6, dtype=F32)),
         ("enc_out", ValueError, randn(2, 5, 7, dtype=F32)),
-        ("enc_out", ValueError, randn(2, 0, 6, dtype=F32)),
-        ("enc_out", TypeError, torch.zeros(2, 5, 6).long()),
         ("src_mask", ValueError, YES[2, 3]),
         ("src_mask", ValueError, YES[1, 5]),
-        ("src_mask", ValueError, YES[5,]),
-        ("src_mask", TypeError, YES[2, 5].float()),
-        ("src_mask", TypeError, YES[2, 5].long()),
     ],
     ids=lambda value: str(tuple(value.shape)) if isinstance(value, torch.Tensor) else str(value),
 )
@@ -513,37 +418,20 @@ def test_wrapper_refuses_tokens_and_unknown_inputs():
 
 # Tensors given to the model
 
+# One row would be broadcast over the others; for the rest see test_validation.py.
 TOKENS = [
     ("is float", TypeError, lambda t: t.float()),
-    ("is int32", TypeError, lambda t: t.int()),
-    ("is bool", TypeError, lambda t: t.bool()),
-    ("is a list", TypeError, lambda t: t.tolist()),
-    ("is one row", ValueError, lambda t: t[0]),
-    ("has 3 dimensions", ValueError, lambda t: t[None]),
-    ("has no rows", ValueError, lambda t: t[:0]),
     ("has no tokens", ValueError, lambda t: t[:, :0]),
-    ("has a negative id", ValueError, lambda t: torch.cat((t[:, :1] * 0 - 1, t[:, 1:]), 1)),
     ("has an id beyond the end", ValueError, lambda t: torch.cat((t[:, :1] * 0 + 29, t[:, 1:]), 1)),
 ]
 MASKS = [
-    ("is float", TypeError, lambda m: m.float()),
-    ("is long", TypeError, lambda m: m.long()),
-    ("is a list", TypeError, lambda m: m.tolist()),
-    ("is one row", ValueError, lambda m: m[0]),
     ("has one row only", ValueError, lambda m: m[:1]),
-    ("has a row too many", ValueError, lambda m: torch.cat((m, m[:1]))),
     ("is too short", ValueError, lambda m: m[:, :-1]),
-    ("is too long", ValueError, lambda m: torch.cat((m, m[:, :1]), 1)),
-    ("has 3 dimensions", ValueError, lambda m: m[:, None]),
 ]
 FEATURES = [
-    ("is long", TypeError, lambda x: x.long()),
-    ("is a list", TypeError, lambda x: x.tolist()),
     ("is float32", TypeError, lambda x: x.float()),
     ("has one row only", ValueError, lambda x: x[:1]),
-    ("has a row too many", ValueError, lambda x: torch.cat((x, x[:1]))),
     ("is too narrow", ValueError, lambda x: x[..., :-1]),
-    ("has 2 dimensions", ValueError, lambda x: x[0]),
 ]
 NAMES = {"ids": lambda value: value if isinstance(value, str) else ""}
 
@@ -641,12 +529,8 @@ def test_model_refuses_unknown_inputs(model, name):
     refused(TypeError, lambda: model(source_tokens(), **{name: None}), name)
 
 
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [(0, ValueError), (-1, ValueError), (2.0, TypeError), (None, TypeError), (True, TypeError)],
-)
-def test_initial_memory_needs_a_batch_size(model, value, kind):
-    refused(kind, lambda: model.get_initial_mem(value), "batch_size", "expected")
+def test_initial_memory_needs_a_batch_size(model):
+    refused(ValueError, lambda: model.get_initial_mem(0), "batch_size", "expected")
 
 
 @pytest.mark.parametrize(("what", "kind", "change"), FEATURES, **NAMES)
@@ -680,27 +564,13 @@ def test_logits_and_generate_refuse_tokens(model, what, kind, change):
 
 
 GENERATE_OPTIONS = [
-    *whole("seq_len", 0, -1),
-    ("eos_token", -1, ValueError),
-    ("eos_token", 29, ValueError),
-    ("eos_token", 2.0, TypeError),
-    ("eos_token", True, TypeError),
-    ("pad_token", -1, ValueError),
-    ("pad_token", 29, ValueError),
-    ("pad_token", "0", TypeError),
+    ("seq_len", 0, ValueError),
+    *[(name, value, ValueError) for name in ("eos_token", "pad_token") for value in (-1, 29)],
     ("pad_token", None, TypeError),
-    *[("temperature", *case) for case in TEMPERATURE[1:]],
-    ("top_k", 0, ValueError),
-    ("top_k", -1, ValueError),
-    ("top_k", 30, ValueError),
-    ("top_k", 2.0, TypeError),
-    ("top_k", True, TypeError),
-    ("top_p", 0.0, ValueError),
-    ("top_p", -0.1, ValueError),
-    ("top_p", 1.1, ValueError),
-    ("top_p", NAN, ValueError),
-    ("top_p", "0.9", TypeError),
-    ("top_p", True, TypeError),
+    ("temperature", -1.0, ValueError),
+    *[("top_k", value, ValueError) for value in (0, 30)],
+    *[("top_p", value, ValueError) for value in (0.0, 1.1, NAN)],
+    ("use_cache", None, TypeError),
 ]
 
 
@@ -718,14 +588,6 @@ def test_generate_refuses_options(model, name, value, kind, greedy):
 def test_generate_refuses_a_seed_as_generator(model):
     enc_out, start = model(source_tokens()).enc_out.detach(), target_tokens(length=2)
     refused(TypeError, lambda: model.generate(start, 3, context=enc_out, generator=0), "generator")
-
-
-@pytest.mark.parametrize("value", [1, None, "no"])
-def test_generate_refuses_a_cache_that_is_no_flag(model, value):
-    enc_out, start = model(source_tokens()).enc_out.detach(), target_tokens(length=2)
-    refused(
-        TypeError, lambda: model.generate(start, 3, context=enc_out, use_cache=value), "use_cache"
-    )
 
 
 def test_generate_needs_its_context_and_knows_its_options(model):
@@ -789,14 +651,10 @@ def test_cutting_names_what_is_wrong():
 @pytest.mark.parametrize(
     ("kind", "logits"),
     [
-        (TypeError, torch.zeros(3, 11).long()),
-        (TypeError, [[0.0, 1.0]]),
-        (ValueError, torch.zeros(3, 0)),
-        (ValueError, torch.zeros(0, 11)),
         (ValueError, torch.zeros(11)),
         (ValueError, torch.zeros(2, 3, 11)),
     ],
-    ids=["long", "a list", "no vocabulary", "no rows", "one row", "3 dimensions"],
+    ids=["one row", "3 dimensions"],
 )
 def test_cutting_and_sampling_refuse_logits_that_do_not_fit(cut, kind, logits):
     refused(kind, lambda: cut(logits), "logits", "expected")

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_close, assert_differ, generator
-from test_errors import refused
+from helpers import assert_close, assert_differ, generator, refused
 
 from memformer_lite.experiments import command, measures, records
 from memformer_lite.experiments.builds import BUILDS
@@ -365,6 +364,84 @@ def test_who_remembers_everything_gets_full_marks(monkeypatch):
     # Each gap has streams of its own, so the norms of what is held agree by chance only.
     assert results["norm"][0] == pytest.approx(results["norm"][2], rel=0.1)
     assert results["change_noise"] == 0 and results["change_card"] > 0
+
+
+class Counter:
+    """Knows nothing but how many pages came before."""
+
+    def __init__(self, task):
+        self.recipe = replace(small(task), use_memory=True)
+        self.questions = []
+
+    def start(self, batch_size):
+        return torch.zeros(batch_size, 1, 1)
+
+    def answer(self, tokens, mems):
+        keys = tokens[:, -1] - self.recipe.task.question(0)
+        if ((keys >= 0) & (keys < self.recipe.task.keys)).all():
+            self.questions.append(int(mems.flatten()[0]))
+        return torch.zeros(len(tokens), self.recipe.task.values), mems + 1
+
+
+def test_recall_is_asked_of_the_memory_right_before_the_question(monkeypatch):
+    """After the cards and the whole gap, and not a page earlier."""
+    counter = Counter(replace(TASK, noise=1))
+    monkeypatch.setattr(measures, "_slot_habits", lambda learner, task: {})
+    monkeypatch.setattr(measures, "accuracy", lambda learner, stream: None)
+    monkeypatch.setattr(measures, "GAPS", (0, 1, 5))
+    results = measure_cards(counter)
+    assert counter.questions == [TASK.keys + gap for gap in (0, 1, 5)]
+    assert results["norm"] == {gap: TASK.keys + gap for gap in (0, 1, 5)}
+
+
+def stories(stream):
+    """The rows of a stream's first two segments, as tuples of tokens."""
+    first = torch.cat([segment.tokens for segment in stream[:2]], dim=1)
+    return set(map(tuple, first.tolist()))
+
+
+@pytest.mark.parametrize("measure", [measure_cards, measure_slots])
+def test_each_measurement_has_stories_of_its_own(monkeypatch, measure):
+    """No two streams are one draw, and none is the one that a training is scored on."""
+    task = Cards(keys=3, values=97, noise=89, content=7)
+    learner = Run(small(task)).learner.eval()
+    held_out = task.held_out(6)
+    drawn, draw = [], Cards.recall_stream
+    monkeypatch.setattr(
+        Cards,
+        "recall_stream",
+        lambda *sizes, **more: drawn.append(draw(*sizes, **more)) or drawn[-1],
+    )
+    measure(learner)
+    assert len(drawn) >= 2
+    for place, stream in enumerate(drawn):
+        assert len(stream[0].tokens) > 256, "as few rows as a training draws with such a seed"
+        for other in (held_out, *drawn[:place]):
+            assert len(stories(stream) & stories(other)) < 5
+
+
+def test_probing_and_erasing_are_scored_on_streams_that_no_probe_was_fitted_on(monkeypatch):
+    fitted, scored = [], []
+
+    def logged(name, log, place=0):
+        kept = getattr(measures, name)
+
+        def call(*arguments, **more):
+            log.append(arguments[place])
+            return kept(*arguments, **more)
+
+        monkeypatch.setattr(measures, name, call)
+
+    logged("fit_probe", fitted)
+    logged("use_probe", scored, 1)
+    logged("erase", scored)
+    learner = Run(small(TASK)).learner.eval()
+    measure_slots(learner)
+    slots = learner.memformer.num_memory_slots
+    known = {tuple(row) for mems in fitted[:slots] for row in mems.tolist()}
+    assert len(known) > 500 * slots
+    tested = {tuple(row) for mems in scored for row in mems.flatten(0, -2).tolist()}
+    assert len(tested) > 500 * slots and not tested & known
 
 
 def test_who_forgets_guesses(monkeypatch):

@@ -3,8 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_close, randn
-from test_errors import refused
+from helpers import assert_close, randn, refused
 
 from memformer_lite.inside.slots import erase, fit_probe, transplant, use_probe
 

@@ -8,8 +8,7 @@ from pydoc_data.topics import topics
 
 import pytest
 import torch
-from helpers import generator
-from test_errors import refused, whole
+from helpers import generator, refused, whole
 
 from memformer_lite.learning.tasks import NOT_ASKED, Cards, Digits, Parity, Rows, Text
 from memformer_lite.learning.tasks.images import _digits
@@ -564,6 +563,15 @@ def test_the_text_is_real_and_a_tenth_of_it_is_kept_for_the_test(text):
     assert sum(line not in known for line in lines) <= len(topics)  # where two topics meet
     assert len(text["train"]) // 9 == pytest.approx(len(text["test"]), abs=2)
     assert 0.5 < (len(text["train"]) + len(text["test"])) / len(whole_text) <= 1
+
+
+def test_the_text_does_not_depend_on_the_order_in_which_python_lists_its_topics(monkeypatch, text):
+    names = sorted(topics, key=lambda name: name[::-1])
+    assert names != sorted(topics)
+    shuffled = {name: topics[name] for name in names}
+    monkeypatch.setattr("pydoc_data.topics.topics", shuffled)
+    for split, tokens in _characters.__wrapped__().items():
+        assert "".join(letters(tokens[None])) == text[split]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

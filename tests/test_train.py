@@ -9,8 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_close, assert_differ, generator
-from test_errors import refused, whole
+from helpers import assert_close, assert_differ, generator, refused, whole
 from torch import nn
 from tqdm import tqdm
 
@@ -106,7 +105,7 @@ def test_a_score_is_taken_without_dropout():
     assert run.score() == run.score() == accuracy(run.learner.eval(), small_held_out(run.recipe))
 
 
-@pytest.mark.parametrize(("name", "value", "kind"), [c for c in whole("seed", -1) if c[1] != 2.0])
+@pytest.mark.parametrize(("name", "value", "kind"), [*whole("seed", -1), ("seed", "2", TypeError)])
 def test_a_seed_is_a_whole_number(name, value, kind):
     refused(kind, lambda: Run(SMALL, seed=value), name, "expected")
 
@@ -396,6 +395,12 @@ def test_held_out_images_and_text_are_those_of_the_test():
 def stories(stream):
     """The rows of a stream, as tuples of tokens."""
     return set(map(tuple, torch.cat([segment.tokens for segment in stream], dim=1).tolist()))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_held_out_stream_has_more_rows_than_any_training_draws(name):
+    """Its seed is also a training's: that the draws are of other sizes keeps them apart."""
+    assert RECIPES[name].batch_size < 256 < len(held_out(RECIPES[name])[0].tokens)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -14,7 +14,7 @@ from helpers import WIDGETS
 
 from memformer_lite.attention import Attention
 from memformer_lite.figures import BOXES, KEPT, SLOTS, TOKENS, WRITTEN, Picture
-from memformer_lite.widgets import AttentionExplorer, BucketExplorer, base
+from memformer_lite.widgets import AttentionExplorer, BucketExplorer, base, bucket_explorer
 from memformer_lite.widgets.base import FOLDER, Widget
 
 TWIN = Picture("<svg></svg>", "A picture for tests: nothing is drawn, and nothing follows from it.")
@@ -115,6 +115,31 @@ def test_colours_are_those_of_the_pictures():
 def test_bad_data_is_refused(data, error, words):
     with pytest.raises(error, match=words):
         make(data)
+
+
+@pytest.mark.parametrize("alt", ["", " " * 50, "A picture."])
+def test_a_picture_says_what_it_shows(alt):
+    with pytest.raises(ValueError, match="expected a description of at least 40 characters"):
+        Picture("<svg></svg>", alt)
+
+
+@pytest.mark.parametrize(
+    ("offset", "flag", "buckets"), [(-100, True, (15, 30)), (7, True, (23, 0)), (0, False, (0, 0))]
+)
+def test_the_still_picture_of_the_buckets_marks_the_chosen_offset(
+    monkeypatch, offset, flag, buckets
+):
+    drawn = []
+    kept = bucket_explorer.picture
+    monkeypatch.setattr(
+        bucket_explorer, "picture", lambda figure, alt: drawn.append(figure) or kept(figure, alt)
+    )
+    said = BucketExplorer(offset=offset, bidirectional=flag).twin.alt
+    for axes, bucket in zip(drawn[0].axes, buckets, strict=True):
+        _, point, line = axes.lines
+        assert (point.get_xdata().tolist(), point.get_ydata().tolist()) == ([offset], [bucket])
+        assert set(line.get_xdata()) == {offset}
+        assert f"bucket {bucket} for offset {offset}" in said
 
 
 def test_a_twin_is_a_picture():
@@ -278,7 +303,7 @@ def explorer(**changes):
         ({"attention": Attention(10, heads=5)}, ValueError, "at most 4 heads, got 5"),
         ({"x": torch.randn(2, 3, 6)}, ValueError, "x: expected"),
         ({"x": torch.randn(1, 3, 5)}, ValueError, "x: expected"),
-        ({"x": torch.randn(1, 7, 6)}, ValueError, "got 7 + 2: too many for the page"),
+        ({"x": torch.randn(1, 7, 6)}, ValueError, "got 7 + 2: too many to show"),
         ({"context": torch.randn(1, 2, 4)}, ValueError, "context: expected"),
         ({"tokens": ["a", "b"]}, ValueError, "tokens: expected 3 names, got 2"),
         ({"tokens": ["a", "b", "later"]}, ValueError, "1 to 4 characters, got 'later'"),

@@ -23,6 +23,8 @@ MAKE |= {  # with numbers of many digits, and two runs
     "ReplayStage": lambda: ReplayStage(a=0.25, losses="every", pages=6),
     "MemoryTimeLapse": lambda: MemoryTimeLapse(record_story(), other=record_story(1)),
 }
+pytestmark = pytest.mark.spread("kind")
+MOVED = 2  # px: less is not seen
 every_widget = pytest.mark.parametrize("kind", MAKE)
 
 
@@ -72,7 +74,7 @@ def test_without_a_font_of_its_own_a_page_is_set_in_dejavu(made):
 
 
 class Slow(http.server.BaseHTTPRequestHandler):
-    """Sends a page in three parts, so that the first are shown before the script is there."""
+    """Sends a page in three parts: the first are shown before the widget's script is there."""
 
     def do_GET(self):
         self.send_response(200)

@@ -507,7 +507,7 @@ def spoilt():
     [
         ("model", {}, TypeError, "expected a Learner, got str"),
         (Learner(RECIPES["parity"]), {}, ValueError, "got Parity"),
-        (small(Cards(), dim=64), {}, ValueError, r"too large for a page: 1\d\d,\d\d\d parameters"),
+        (small(Cards(), dim=64), {}, ValueError, r"too large to show: 1\d\d,\d\d\d parameters"),
         (small(Cards(keys=9), dim=8, heads=2), {}, ValueError, "at most 8 boxes"),
         (small(Cards(), slots=17), {}, ValueError, "16 slots"),
         (small(Cards(), rule=TakeAll()), {}, ValueError, "rules GRUGate and BMN, got TakeAll"),

@@ -73,12 +73,12 @@ def changed(trace, place, **parts):
         (
             {"trace": record_story(num_memory_slots=9)},
             ValueError,
-            "segment 1 has 5 tokens and 9 slots; the page shows at most 16 and 8",
+            "segment 1 has 5 tokens and 9 slots; the widget shows at most 16 and 8",
         ),
         (
             {"trace": record_story(length=17, enc_max_seq_len=17)},
             ValueError,
-            "segment 1 has 17 tokens and 7 slots; the page shows at most 16 and 8",
+            "segment 1 has 17 tokens and 7 slots; the widget shows at most 16 and 8",
         ),
         (
             {"trace": Trace([*record_story(segments=1), *record_story(num_memory_slots=2)])},
@@ -99,7 +99,7 @@ def test_a_long_trace_is_refused_and_a_part_of_it_shown():
     with pytest.raises(ValueError, match=re.escape("got 129: show fewer, such as trace[::4]")):
         MemoryTimeLapse(trace)
     short = trace[:128]
-    with pytest.raises(ValueError, match=r"too large for a page: 41,.* expected at most 40,000"):
+    with pytest.raises(ValueError, match=r"too large to show: 41,.* expected at most 40,000"):
         MemoryTimeLapse(short)
     assert len(MemoryTimeLapse(trace[::4]).data["runs"][0]["segments"]) == 33
 

@@ -69,7 +69,7 @@ class Picture:
     alt: str
 
     def __post_init__(self):
-        if len(self.alt) < 40:
+        if len(self.alt.strip()) < 40:
             raise ValueError(f"alt={self.alt!r}: expected a description of at least 40 characters")
 
     def __repr__(self) -> str:

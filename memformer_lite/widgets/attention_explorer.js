@@ -95,7 +95,7 @@ function controls(data, state) {
   return { node, draw };
 }
 
-// What a row gets that may look at nothing; such a row is told at once.
+// What a row gets that may look at nothing; such a row is put into words at once.
 function blindChoice(data, state) {
   return choice("A row that may look at nothing gets", {
     options: [
@@ -135,8 +135,8 @@ function longestWords(data, settings) {
     const blind = { ...found, allowed: found.allowed.map((row) => row.map(() => false)) };
     return data.tokens.flatMap((_, query) => [
       statusWords(data, { ...wide, head, query, show: "scores" }, found),
-      ...["zero", "even", "nan"].map((way) =>
-        statusWords(data, { ...wide, head, query, blind: way }, blind),
+      ...["zero", "even", "nan"].map((blindness) =>
+        statusWords(data, { ...wide, head, query, blind: blindness }, blind),
       ),
     ]);
   });

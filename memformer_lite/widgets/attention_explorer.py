@@ -30,7 +30,7 @@ class AttentionExplorer(Widget):
 
     Raises:
         TypeError: an argument is not of its type.
-        ValueError: a wrong shape, more keys or heads than fit the page, or numbers not finite.
+        ValueError: a wrong shape, more keys or heads than can be shown, or numbers not finite.
     """
 
     name = "attention_explorer"
@@ -61,7 +61,7 @@ class AttentionExplorer(Widget):
         if n < 1 or n + k > MOST_KEYS:
             raise ValueError(
                 f"x, context: expected 1 to {MOST_KEYS} tokens and slots together, got {n} + {k}: "
-                "too many for the page"
+                "too many to show"
             )
         check_mask("real", real, (1, n))
         _check_names("tokens", tokens, n)
@@ -183,7 +183,7 @@ def _twin(data: dict) -> Picture:
         columns=heads,
         squeeze=False,
     )
-    told = []
+    words = []
     for number, (axes, table) in enumerate(zip(panels[0], weights.tolist(), strict=True), 1):
         for i, row in enumerate(table):
             for j, weight in enumerate(row):
@@ -194,7 +194,7 @@ def _twin(data: dict) -> Picture:
                 said = f"{weight:.2f}" if allowed[i, j] else "×"
                 axes.text(j, i, said, ha="center", va="center", color=INK, fontsize=9)
             seen = ", ".join(f"{names[j]} {row[j]:.2f}" for j in range(len(row)) if allowed[i, j])
-            told.append(f"head {number}, {data['tokens'][i]}: {seen or 'nothing'}")
+            words.append(f"head {number}, {data['tokens'][i]}: {seen or 'nothing'}")
         axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(names)), names)
         axes.set_yticks(range(n), data["tokens"])
@@ -205,5 +205,5 @@ def _twin(data: dict) -> Picture:
     return picture(
         figure,
         "Tables of attention weights, a row for each token that asks and a column for each key; "
-        f"a cross marks what a mask closes. {'; '.join(told)}.",
+        f"a cross marks what a mask closes. {'; '.join(words)}.",
     )

@@ -62,7 +62,7 @@ def _twin(offset: int, bidirectional: bool, options: dict[str, int]) -> Picture:
     reach = next(size for size in REACHES if abs(offset) <= size)
     line = torch.arange(-reach, reach + 1)
     figure, panels = canvas(6.4, 2.8, columns=2, sharex=True, sharey=True)
-    told = []
+    words = []
     for axes, flag in zip(panels, (bidirectional, not bidirectional), strict=True):
         name = "T5" if flag == bidirectional else "flag swapped"
         axes.set_title(f"{name}: bidirectional={flag}")
@@ -70,7 +70,7 @@ def _twin(offset: int, bidirectional: bool, options: dict[str, int]) -> Picture:
         try:
             buckets = relative_position_bucket(line, bidirectional=flag, **options)
         except ValueError as error:  # the swapped map may be impossible where the right one is not
-            told.append(f"{name}: refused ({error})")
+            words.append(f"{name}: refused ({error})")
             continue
         chosen = int(buckets[offset + reach])
         axes.step(line, buckets, where="mid", color=TOKENS, linewidth=2)
@@ -78,7 +78,7 @@ def _twin(offset: int, bidirectional: bool, options: dict[str, int]) -> Picture:
         axes.axvline(offset, color=NEUTRAL, linestyle="--", linewidth=1)
         axes.grid(axis="y")
         ahead = len(buckets[line > 0].unique())
-        told.append(
+        words.append(
             f"{name} (bidirectional={flag}): bucket {chosen} for offset {offset}, "
             f"and {ahead} bucket{'' if ahead == 1 else 's'} for the future"
         )
@@ -87,5 +87,5 @@ def _twin(offset: int, bidirectional: bool, options: dict[str, int]) -> Picture:
         figure,
         f"Bucket against offset, from {-reach} to {reach}, with num_buckets="
         f"{options['num_buckets']} and max_distance={options['max_distance']}, as two maps. "
-        f"{'. '.join(told)}.",
+        f"{'. '.join(words)}.",
     )

@@ -1,4 +1,4 @@
-"""Memory explorer (index, chapter 10): a trained model at work in the page, and stories for it."""
+"""Memory explorer (index, chapter 10): a trained model at work in the browser, with stories."""
 
 import base64
 import copy
@@ -19,12 +19,12 @@ from memformer_lite.memory import BMN, GRUGate
 from memformer_lite.validation import check_choice
 from memformer_lite.widgets.base import Widget
 
-SHOWN_RULES = (GRUGate, BMN)  # no subclasses: the page would not know what they change
-LARGEST = 100_000  # parameters; in the page they take 2.7 characters each
+SHOWN_RULES = (GRUGate, BMN)  # no subclasses: the browser would not know what they change
+LARGEST = 100_000  # parameters; in the HTML they take 2.7 characters each
 MOST_BOXES, MOST_SLOTS, MOST_COLUMNS, MOST_PAGES, MOST_REPEATS = 8, 16, 40, 300, 200
 KEEPS = 0.25  # of an answer's probability: a slot whose loss takes as much of it keeps the box
 NOISE_FACTOR, NOISE_SHIFT = 2654435761, 8  # they mix the places of noise pages
-CONSTANTS = {  # on which Python and the page agree
+CONSTANTS = {  # on which Python and the browser agree
     "pages": MOST_PAGES,
     "columns": MOST_COLUMNS,
     "repeats": MOST_REPEATS,
@@ -46,7 +46,7 @@ STORIES = {
 class MemoryExplorer(Widget):
     """Compose a story, watch the memory page by page, and interfere with it.
 
-    The model runs in the page, from its weights in half precision, with the numbers of torch.
+    The model runs in the browser, from its weights in half precision, with the numbers of torch.
 
     Args:
         learner: a trained `Learner` of `Cards` whose memory rule is `GRUGate` or `BMN`, on any
@@ -57,7 +57,7 @@ class MemoryExplorer(Widget):
 
     Raises:
         TypeError: `learner` is no `Learner`, or `stories` no mapping of sequences of texts.
-        ValueError: a learner of another task or with another memory rule, too large for a page or
+        ValueError: a learner of another task or with another memory rule, too large to show or
             with weights that half precision cannot hold; no stories, an unknown word on a page,
             or too many pages.
     """
@@ -94,7 +94,7 @@ def pack(learner: Learner) -> dict:
     The weights are half precision, little endian, in the order of their names.
 
     Raises:
-        ValueError: a memory rule that the page does not know.
+        ValueError: a memory rule that the browser does not know.
     """
     _check_rule(learner)
     model, task, state = learner.memformer, learner.recipe.task, learner.state_dict()
@@ -151,7 +151,7 @@ def tokens_of_story(task: Cards, pages: Sequence[str]) -> list[list[list[int]]]:
 
 
 def _noise(task: Cards, index: int) -> list[int]:
-    """Return page `index` of a row of noise pages: always the same ones, as in the page."""
+    """Return page `index` of a row of noise pages: always the same ones, as in the browser."""
     first = task.question(task.keys)
     places = range(index * task.max_seq_len + 1, (index + 1) * task.max_seq_len + 1)
     mixed = ((place * NOISE_FACTOR % 2**32) >> NOISE_SHIFT for place in places)
@@ -167,7 +167,7 @@ def _check_learner(learner: Learner) -> None:
     _check_rule(learner)
     if task.keys > MOST_BOXES or model.num_memory_slots > MOST_SLOTS:
         raise ValueError(
-            f"learner: the page shows at most {MOST_BOXES} boxes and {MOST_SLOTS} slots, got "
+            f"learner: the explorer shows at most {MOST_BOXES} boxes and {MOST_SLOTS} slots, got "
             f"{task.keys} and {model.num_memory_slots}"
         )
     if model.memory_writer.num_updates != 1:
@@ -175,7 +175,7 @@ def _check_learner(learner: Learner) -> None:
     count = sum(value.numel() for value in learner.state_dict().values())
     if count > LARGEST:
         raise ValueError(
-            f"learner: too large for a page: {count:,} parameters, expected at most {LARGEST:,}"
+            f"learner: too large to show: {count:,} parameters, expected at most {LARGEST:,}"
         )
     for name, value in learner.state_dict().items():
         if not value.half().isfinite().all():
@@ -186,7 +186,9 @@ def _check_rule(learner: Learner) -> None:
     rule = type(learner.memformer.memory_writer.rule)
     if rule not in SHOWN_RULES:
         shown = " and ".join(known.__name__ for known in SHOWN_RULES)
-        raise ValueError(f"learner: the page shows the memory rules {shown}, got {rule.__name__}")
+        raise ValueError(
+            f"learner: the explorer shows the memory rules {shown}, got {rule.__name__}"
+        )
 
 
 def _check_stories(task: Cards, stories: Mapping[str, Sequence[str]]) -> None:
@@ -240,7 +242,7 @@ def _follow(learner: Learner, pages: Sequence[str]) -> list[dict]:
         logits, _ = learner.answer(questions, mems.expand(task.keys, -1, -1))
         return logits.softmax(dim=-1)
 
-    told, named = [], set()
+    entries, named = [], set()
     for entry in tokens_of_story(task, pages):
         for tokens in entry:
             with record(learner) as trace:
@@ -257,31 +259,31 @@ def _follow(learner: Learner, pages: Sequence[str]) -> list[dict]:
             keeps.append([key for key in sorted(named) if likely[key] - left[key] >= KEEPS])
         gate = trace[0].gate
         kept = trace[0].write[0, 0, :, :, 0].mean(dim=0) if gate is None else gate[0, 0].mean(-1)
-        told.append({"likely": likely, "values": values, "keeps": keeps, "kept": kept})
-    return told
+        entries.append({"likely": likely, "values": values, "keeps": keeps, "kept": kept})
+    return entries
 
 
 def _twin(learner: Learner, name: str, pages: Sequence[str], ask: str) -> Picture:
     """Draw what the widget shows at first: answers, pages, and what each slot keeps."""
-    told, key = _follow(learner, pages), ord(ask) - ord("A")
+    entries, key = _follow(learner, pages), ord(ask) - ord("A")
     slots = range(learner.memformer.num_memory_slots)
     colours = [*BOXES.values()]
     figure, (top, grid) = canvas(7.0, 3.4, rows=2, height_ratios=[1, 1.5], sharex=True)
-    for x, page in enumerate(told):
+    for x, page in enumerate(entries):
         likely, value = float(page["likely"][key]), int(page["values"][key])
         top.bar(x, likely, width=0.5, color=colours[key % len(colours)])
         top.text(x, likely + 0.04, str(value), ha="center", color=INK)
         for slot in slots:
             _draw_slot(grid, x, slot, page, colours)
     top.set(ylim=(0, 1.25), yticks=[0, 1], ylabel=f"P(answer to {ask}?)")
-    grid.set(xlim=(-0.6, len(told) - 0.4), ylim=(len(slots) - 0.4, -0.55))
-    grid.set_xticks(range(len(told)), [page.replace(" ", "\n") for page in pages])
+    grid.set(xlim=(-0.6, len(entries) - 0.4), ylim=(len(slots) - 0.4, -0.55))
+    grid.set_xticks(range(len(entries)), [page.replace(" ", "\n") for page in pages])
     grid.set_yticks(slots, [f"slot {slot + 1}" for slot in slots])
     grid.set_xlabel("page; the strip below a slot: part kept, part new")
     grid.spines[["left", "bottom"]].set_visible(False)
     for axes in (top, grid):
         axes.tick_params(length=0)
-    return picture(figure, _words(name, pages, told, ask))
+    return picture(figure, _words(name, pages, entries, ask))
 
 
 def _draw_slot(grid, x: int, slot: int, page: dict, colours: list[str]) -> None:
@@ -300,9 +302,9 @@ def _draw_slot(grid, x: int, slot: int, page: dict, colours: list[str]) -> None:
     grid.add_patch(Rectangle((x - 0.43, slot - 0.4), 0.86, 0.78, **frame))
 
 
-def _words(name: str, pages: Sequence[str], told: list[dict], ask: str) -> str:
-    key, last = ord(ask) - ord("A"), told[-1]
-    course = ", ".join(str(int(page["values"][key])) for page in told)
+def _words(name: str, pages: Sequence[str], entries: list[dict], ask: str) -> str:
+    key, last = ord(ask) - ord("A"), entries[-1]
+    course = ", ".join(str(int(page["values"][key])) for page in entries)
     kept = []
     for slot, boxes in enumerate(last["keeps"]):
         letters = " and ".join(chr(65 + box) for box in boxes)

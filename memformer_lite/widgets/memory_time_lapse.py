@@ -16,7 +16,7 @@ from memformer_lite.widgets.base import Widget
 MOST_SEGMENTS = 128
 MOST_SLOTS = 8  # more columns do not fit on a narrow screen
 MOST_TOKENS = 16
-MOST_NUMBERS = 40_000  # of both runs, about 200 kB in the page
+MOST_NUMBERS = 40_000  # of both runs, about 200 kB of HTML
 LONGEST_WORD = 6  # characters
 LONGEST_NAME = 24
 UNIT = 10_000  # weights and gates stand in the data as whole ten-thousandths
@@ -43,7 +43,7 @@ class MemoryTimeLapse(Widget):
 
     Raises:
         TypeError: an argument is not of its type.
-        ValueError: a trace without segments, or one that does not fit the page or the other run;
+        ValueError: a trace without segments, one that cannot be shown or not with the other run;
             a token without a name; a number that is not finite.
     """
 
@@ -65,7 +65,7 @@ class MemoryTimeLapse(Widget):
         sizes = [_sizes(given) for given in traces.values()]
         if sizes[0] != sizes[-1]:
             raise ValueError(
-                f"other: expected {_told(sizes[0])}, as in trace, got {_told(sizes[-1])}"
+                f"other: expected {_in_words(sizes[0])}, as in trace, got {_in_words(sizes[-1])}"
             )
         names = [f"run {place}" for place in range(1, 1 + len(traces))] if names is None else names
         _check_words("names", names, longest=LONGEST_NAME)
@@ -76,7 +76,7 @@ class MemoryTimeLapse(Widget):
         count = sum(_numbers(segment) for given in traces.values() for segment in given)
         if count > MOST_NUMBERS:
             raise ValueError(
-                f"trace: too large for a page: {count:,} numbers, expected at most "
+                f"trace: too large to show: {count:,} numbers, expected at most "
                 f"{MOST_NUMBERS:,}; show fewer segments, such as trace[::4]"
             )
         data = {
@@ -109,7 +109,7 @@ class MemoryTimeLapse(Widget):
 
 
 def _check_trace(argument: str, trace: Trace, row: int) -> None:
-    """Raise unless all segments of a trace fit each other and the page."""
+    """Raise unless all segments of a trace fit each other and can be shown."""
     if not isinstance(trace, Trace):
         raise TypeError(f"{argument}: expected a Trace, got {type(trace).__name__}")
     for segment in trace:
@@ -128,7 +128,7 @@ def _check_trace(argument: str, trace: Trace, row: int) -> None:
         if n > MOST_TOKENS or k > MOST_SLOTS:
             raise ValueError(
                 f"{argument}: segment {place} has {n} tokens and {k} slots; "
-                f"the page shows at most {MOST_TOKENS} and {MOST_SLOTS}"
+                f"the widget shows at most {MOST_TOKENS} and {MOST_SLOTS}"
             )
     for place, (first, second) in enumerate(pairwise(trace), 2):
         if _shape(first) != _shape(second):
@@ -165,12 +165,12 @@ def _sizes(trace: Trace) -> dict[str, int]:
     }
 
 
-def _told(sizes: dict[str, int]) -> str:
+def _in_words(sizes: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sizes.items())
 
 
 def _numbers(segment: RecordedSegment) -> int:
-    """Return how many numbers of one row go into the page."""
+    """Return how many numbers of one row go into the HTML."""
     rows, slots = len(segment.src), segment.before.shape[1]
     return (segment.read.numel() + segment.write.numel()) // rows + slots * (3 + len(segment.write))
 
@@ -238,11 +238,11 @@ def _twin(data: dict) -> Picture:
         axes.set_xlabel("segment")
         ticks = sorted({0, count // 2, count - 1}) if count > 12 else range(count)
         axes.set_xticks(ticks, [place + 1 for place in ticks])
-    told = " ".join(_run_in_words(run) for run in runs)
+    words = " ".join(_run_in_words(run) for run in runs)
     return picture(
         figure,
         f"Maps of {slots} slots by {count} segments: how far each slot moves, its norm after, and "
-        f"its update gate (1 keeps). {told}",
+        f"its update gate (1 keeps). {words}",
     )
 
 

@@ -29,10 +29,10 @@ export function bucketOf(offset, options) {
   const exact = Math.floor(size / 2);
   if (distance < exact) return first + distance;
   const round = Math.fround;
-  const way = round(
+  const share = round(
     round(Math.log(round(distance / exact))) / round(Math.log(maxDistance / exact)),
   );
-  return first + Math.min(size - 1, exact + Math.floor(round(way * (size - exact))));
+  return first + Math.min(size - 1, exact + Math.floor(round(share * (size - exact))));
 }
 
 // The offsets around this one that share its bucket: { bucket, from, to }; null = without end.

@@ -142,7 +142,7 @@ function drawColumn(session, at, { column: whole, answer, rows }) {
   }
 }
 
-// Bring a column into sight, without moving the page.
+// Bring a column into sight; nothing outside the grid moves.
 function reveal({ offsetLeft, offsetWidth }, columns, scroll) {
   const left = offsetLeft - columns.offsetLeft;
   const right = left + offsetWidth - scroll.clientWidth + 6;

@@ -1,4 +1,4 @@
-// Elements of a page.
+// Elements of HTML and SVG.
 
 import { listen } from "./failures.js";
 
