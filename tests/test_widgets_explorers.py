@@ -365,7 +365,7 @@ def test_reduced_motion(made, kind):
 
 
 @every
-@pytest.mark.parametrize("width", [400, 500, 600])
+@pytest.mark.parametrize("width", [320, 500, 600])
 def test_nothing_moves_and_nothing_is_cut(made, kind, width):
     """Neither while the page comes in, nor at any step; other widths in test_widgets_fonts.py."""
     with made.tab(made.pages[kind], width=width, way="server") as tab:

@@ -120,7 +120,7 @@ function* everyControl(root) {
     const through = sliders.find((one) => known(one) === "Step");
     if (through) yield* slide(through, 17);
   }
-  for (const control of sliders) yield* slide(control, 8);
+  for (const control of sliders) yield* slide(control, 5);
   for (const control of all("select")) {
     for (const option of control.options) {
       set(control, option.value);
