@@ -232,6 +232,18 @@ def test_the_gate_is_what_the_rule_says():
                 assert torch.equal(segment.gate, torch.full((1, BATCH, SLOTS, DIM), 0.5).double())
 
 
+class EveryOther(KeepHalf):
+    def forward(self, written, mems, slots):
+        new, gate = super().forward(written, mems, slots)
+        self.calls = getattr(self, "calls", 0) + 1
+        return new, gate if self.calls % 2 else None
+
+
+def test_a_gate_of_some_updates_only_is_none():
+    trace, _ = recorded(make_model(mem_update=EveryOther(), num_mem_updates=2))
+    assert [segment.gate for segment in trace] == [None] * 3
+
+
 def test_a_rule_that_gives_no_gate_is_not_reckoned_with_one():
     """From its second segment on: before, nobody can know."""
     model = make_model(mem_update=TakeAll())

@@ -42,7 +42,7 @@ function pill(stage, t, y, value, name) {
   const x = stage.x(t);
   return [
     svg("rect", { x: x - half, y, width: 2 * half, height: HIGH, rx: HIGH / 2, class: name }),
-    value === null ? null : number(stage, 2 * half - 6, x, y + 15, value),
+    value === null ? null : number(stage, 2 * half - 5, x, y + 15, value),
   ];
 }
 
@@ -51,7 +51,7 @@ function halfPill({ width, wide }, moments, { pages, a }) {
   const last = moments.at(-1).gradients.filter((one) => one !== null);
   const widest = Math.max(...[...memories(pages, a), ...last].map((one) => wide(short(one))));
   const room = (gap) => (width - 4 - gap * pages) / (2 * (pages + 1));
-  return Math.min(Math.max(PILL, Math.min(widest / 2 + 4, room(12))), room(2));
+  return Math.min(Math.max(PILL, Math.min(widest / 2 + 4, room(8))), room(2));
 }
 
 // Moment `at` of a run, laid out in a width: page t stands between x(t - 1) and x(t).

@@ -65,15 +65,20 @@ export function stepWords(moments, at, options, full) {
   );
 }
 
-// The longest words are those of many pages sent back one by one, with numbers of many digits.
+// The longest words are those of the most pages, with numbers of many digits.
 export function longestWords(pages) {
-  const words = ["truncated", "replay"].flatMap((method) =>
-    [0.25, 0.75].flatMap((a) => {
-      const options = { method, a, pages, losses: "every", detach_every: pages - 1 };
-      const moments = schedule(options);
-      const full = costOf(moments, moments.length - 1);
-      return moments.map((_, at) => stepWords(moments, at, options, full));
-    }),
+  const runs = range(1, pages - 1).flatMap((detach_every) =>
+    ["truncated", "replay"].flatMap((method) =>
+      ["last", "every"].flatMap((losses) =>
+        [0.25, 0.75].map((a) => ({ method, a, pages, losses, detach_every })),
+      ),
+    ),
   );
-  return longest(words, 8);
+  const words = runs.flatMap((options) => {
+    const moments = schedule(options);
+    const whole = schedule({ ...options, method: "bptt" });
+    const full = costOf(whole, whole.length - 1);
+    return moments.map((_, at) => stepWords(moments, at, options, full));
+  });
+  return longest(words, 12);
 }
