@@ -27,6 +27,8 @@ WIDGETS = """__all__ = ["Lamp"]
 
 
 class Lamp:
+    example = classmethod(lambda cls: cls())
+
     def _repr_html_(self):
         return "<p>The lamp is on.</p>"
 """
@@ -74,6 +76,7 @@ def test_a_good_book_is_built_and_follows_its_package(tree):
     html = tree / "_build" / "html"
     chapter = (html / "book" / "chapter.html").read_text(encoding="utf-8")
     assert "first answer" in chapter
+    assert "Executing notebook" not in said, "it runs before, on all cores"
     assert "colab.research.google.com/github/owner/repo/blob/main/book/chapter.ipynb" in chapter
     assert "<p>The lamp is on.</p>" in (html / "book" / "index.html").read_text(encoding="utf-8")
     index = (html / "index.html").read_text(encoding="utf-8")

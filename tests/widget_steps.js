@@ -186,7 +186,7 @@ globalThis.walk = async (root) => {
     found.steps += 1;
     const by = Math.abs(bottom() - start);
     if (by > found.moved) Object.assign(found, { moved: by, where: step });
-    for (const fault of cutsOf(live)) found.cut[fault] ??= step;
+    for (const fault of globalThis.cutsOf(live)) found.cut[fault] ??= step;
   };
   if (!start) throw new Error("nothing follows the widget");
   look("start");

@@ -3,11 +3,13 @@
 A failing cell, a page of _toc.yml that is not there, or any warning ends with a non-zero status.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -69,20 +71,39 @@ def forget():
     mark.write_text(now)
 
 
-def run(chapters, timeout):
+def executed(chapter):
+    """The chapter with what its cells gave in a new kernel and an empty folder, or None."""
+    import nbformat
+    import notebooks
+
+    notebook = nbformat.read(chapter, as_version=4)
+    try:
+        notebooks.run(notebook)
+    except notebooks.FAULTS:
+        return None
+    return notebook
+
+
+def run(chapters):
     """Run the chapters that the cache does not know, one on each processor core.
 
-    Each runs in a new kernel and an empty folder. One that fails is left out of the cache: Jupyter
-    Book then runs it again and says what is wrong.
+    One that fails is left out: Jupyter Book runs it again and says what is wrong.
     """
+    import nbformat
     from jupyter_cache import get_cache
-    from jupyter_cache.executors import load_executor
+    from jupyter_cache.base import CacheBundleIn
+
+    def known(chapter):
+        with contextlib.suppress(KeyError):
+            return cache.match_cache_notebook(nbformat.read(chapter, as_version=4))
 
     cache = get_cache(CACHE)
-    records = [cache.add_nb_to_project(str(chapter)) for chapter in chapters]
-    load_executor("temp-parallel", cache).run_and_cache(
-        filter_pks=[record.pk for record in records], timeout=timeout
-    )
+    new = [chapter for chapter in reversed(chapters) if not known(chapter)]  # the last take longest
+    with ProcessPoolExecutor() as pool:
+        for chapter, notebook in zip(new, pool.map(executed, new), strict=True):
+            if notebook:
+                bundle = CacheBundleIn(notebook, str(chapter))
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def main():
@@ -101,7 +122,7 @@ def main():
     }
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     files = [source(page) for page in toc]
-    run([file for file in files if file.suffix == ".ipynb"], config["execute"]["timeout"])
+    run([file for file in files if file.suffix == ".ipynb"])
     command = Path(sys.executable).with_name("jupyter-book")
     built = subprocess.run([command, "build", ".", "-W", "-n", "--keep-going"], cwd=ROOT)
     if built.returncode:

@@ -20,6 +20,7 @@ from normal_form import Unfit, dumps, normalise, stamp
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_PER_CELL = 300
+FAULTS = (CellExecutionError, CellTimeoutError, DeadKernelError)  # what `run` may raise
 
 
 def run(notebook):
@@ -38,6 +39,7 @@ def run(notebook):
             timeout=SECONDS_PER_CELL,
             kernel_name="python3",
             extra_arguments=["--log-level=ERROR"],
+            record_timing=False,  # it would stand in the cells, and the cache not know them again
             resources={"metadata": {"path": empty}},
         )
         client.execute(env=env)
