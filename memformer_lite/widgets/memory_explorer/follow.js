@@ -1,8 +1,8 @@
 // What becomes of a memory along a story, page by page, and of what is done to it on the way.
 
 import { noisePage, parsePage } from "../cards.js";
-import { askAll, step } from "../memformer.js";
 import { argmax, mean } from "../memformer/numbers.js";
+import { askAll, step } from "../memformer.js";
 
 const MOST_CACHED = 600; // entries
 

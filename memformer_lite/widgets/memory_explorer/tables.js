@@ -1,8 +1,8 @@
 // The numbers inside: answers, weights of reading and writing, and what was kept.
 
 import { letter, tokenWord } from "../cards.js";
-import { hasGate } from "../memformer.js";
 import { mean } from "../memformer/numbers.js";
+import { hasGate } from "../memformer.js";
 import { dropdown } from "../shared/controls.js";
 import { html } from "../shared/elements.js";
 import { listen } from "../shared/failures.js";
