@@ -17,7 +17,7 @@ from widget_pages import faults_at_any_step, shifted
 from memformer_lite.widgets import MemoryTimeLapse, ReplayStage
 from tools.browser import FONTS
 
-SIZES = {100: [390, 720, 1280], 130: [320, 704, 1280]}  # text in % -> widths of the window
+SIZES = {100: [390, 720], 130: [320, 1280]}  # text in % -> widths of the window
 MAKE = {name: widget.example for name, widget in WIDGETS.items()}
 MAKE |= {  # with numbers of many digits, and two runs
     "ReplayStage": lambda: ReplayStage(a=0.25, losses="every", pages=6),
