@@ -115,6 +115,13 @@ export function statusLine(texts) {
     if (line.textContent === words) return;
     line.textContent = words;
     line.scrollTop = 0;
+    reach();
   };
+  // Where the words need more lines than are kept free, the keyboard can scroll to them.
+  const reach = () => {
+    if (line.scrollHeight > line.clientHeight + 1) line.tabIndex = 0;
+    else line.removeAttribute("tabindex");
+  };
+  new ResizeObserver(reach).observe(line);
   return { node: html("div", { class: "mfl-words" }, roomFor(texts, line)), say };
 }
