@@ -6,8 +6,8 @@ SHELL := bash
 .PHONY: help book test quick oldest lint notebooks train experiments bench address site-report lock browser venv clean
 export OMP_NUM_THREADS := 1
 PY := .venv/bin/python
-# One worker more than cores: a browser is often waited for. nbval takes seconds to start.
-PARALLEL := -p no:nbval -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadgroup --no-loadscope-reorder
+# A worker a core. nbval takes seconds to start.
+PARALLEL := -p no:nbval -n $(shell getconf _NPROCESSORS_ONLN) --dist loadgroup --no-loadscope-reorder
 CHECKED := memformer_lite tests tools book
 MODEL := bucketing attention encoder memory memory_rules decoder memformer reference replay doors validation errors
 LEARNING := tasks recipes train checkpoint slots record learning
