@@ -151,8 +151,11 @@ def check_features(
     check_tensor(name, value)
     if not value.is_floating_point():
         raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
-    mixes = torch.is_autocast_enabled(value.device.type)
-    if like is not None and value.dtype != like.dtype and not mixes:
+    if (
+        like is not None
+        and value.dtype != like.dtype
+        and not torch.is_autocast_enabled(value.device.type)  # some devices know no autocast
+    ):
         raise TypeError(f"{name}: expected {like.dtype} as in the weights, got {value.dtype}")
     fits = value.ndim == len(shape) and all(
         want is None or want == size for want, size in zip(shape, value.shape, strict=True)
