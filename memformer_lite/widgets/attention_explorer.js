@@ -3,11 +3,11 @@
 import { weightTable } from "./attention_explorer/table.js";
 import { allowedOf, attend } from "./attention_explorer/weights.js";
 import { statusWords } from "./attention_explorer/words.js";
-import { choices } from "./shared/choices.js";
-import { button, checkbox, choice, group, statusLine } from "./shared/controls.js";
-import { html, longest } from "./shared/elements.js";
-import { need } from "./shared/failures.js";
-import { scroller } from "./shared/scroller.js";
+import { choices } from "./parts/choices.js";
+import { button, checkbox, choice, group, statusLine } from "./parts/controls.js";
+import { html, longest } from "./parts/elements.js";
+import { need } from "./parts/failures.js";
+import { scroller } from "./parts/scroller.js";
 
 function checkData({ tokens, slots, real, scores, values }) {
   const lists = [tokens, slots, real, scores, values].map((part) =>

@@ -134,7 +134,7 @@ def style(name: str) -> str:
 
 @functools.cache
 def _code(name: str) -> str:
-    return bundle(FOLDER / "shared" / "start.js", FOLDER / f"{name}.js")
+    return bundle(FOLDER / "parts" / "start.js", FOLDER / f"{name}.js")
 
 
 def _inner_code(name: str) -> str:

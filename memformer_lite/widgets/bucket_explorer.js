@@ -10,12 +10,12 @@ import {
   placed,
   titleWords,
 } from "./bucket_explorer/words.js";
-import { choices } from "./shared/choices.js";
-import { choice, slider, statusLine } from "./shared/controls.js";
-import { drawing } from "./shared/drawing.js";
-import { html, roomFor } from "./shared/elements.js";
-import { listen, need } from "./shared/failures.js";
-import { plural, signed } from "./shared/words.js";
+import { choices } from "./parts/choices.js";
+import { choice, slider, statusLine } from "./parts/controls.js";
+import { drawing } from "./parts/drawing.js";
+import { html, roomFor } from "./parts/elements.js";
+import { listen, need } from "./parts/failures.js";
+import { plural, signed } from "./parts/words.js";
 
 // The choices at the start, checked.
 function initialChoices({ start: first, buckets, distances, reaches }) {

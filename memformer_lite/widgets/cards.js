@@ -1,8 +1,8 @@
 // Pages of cards in words, as Python's `Cards` has them: which token a word is, and back.
 // A task is { keys, values, noise, content } and `constants`, which Python sets.
 
-import { need } from "./shared/failures.js";
-import { plural } from "./shared/words.js";
+import { need } from "./parts/failures.js";
+import { plural } from "./parts/words.js";
 
 export const letter = (key) => String.fromCharCode(65 + key);
 

@@ -4,7 +4,7 @@ import { firstNoise, questionPage } from "./cards.js";
 import { embed, encode, layerNorm, lookAround, project, readAndThink } from "./memformer/layers.js";
 import { RULES, slotAttention } from "./memformer/memory.js";
 import { halves, norm, softmax } from "./memformer/numbers.js";
-import { need } from "./shared/failures.js";
+import { need } from "./parts/failures.js";
 
 const COUNTS = [
   "keys",

@@ -7,8 +7,8 @@ import { pagePanel } from "./memory_explorer/page_panel.js";
 import { session } from "./memory_explorer/session.js";
 import { numbersFold } from "./memory_explorer/tables.js";
 import { resultWords, selectionWords } from "./memory_explorer/words.js";
-import { html } from "./shared/elements.js";
-import { need } from "./shared/failures.js";
+import { html } from "./parts/elements.js";
+import { need } from "./parts/failures.js";
 
 function checkData(data) {
   need(data?.model?.weights && data.stories?.length, "expected a model and at least one story");

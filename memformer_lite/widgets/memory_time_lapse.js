@@ -5,12 +5,12 @@ import { checkData } from "./memory_time_lapse/check.js";
 import { rowsOf } from "./memory_time_lapse/table.js";
 import { ALL, topOf } from "./memory_time_lapse/weights.js";
 import { longestWords, pageOf, QUANTITIES, statusWords } from "./memory_time_lapse/words.js";
-import { choices } from "./shared/choices.js";
-import { choice, dropdown, slider, statusLine } from "./shared/controls.js";
-import { drawing } from "./shared/drawing.js";
-import { html, roomFor } from "./shared/elements.js";
-import { listen } from "./shared/failures.js";
-import { scroller } from "./shared/scroller.js";
+import { choices } from "./parts/choices.js";
+import { choice, dropdown, slider, statusLine } from "./parts/controls.js";
+import { drawing } from "./parts/drawing.js";
+import { html, roomFor } from "./parts/elements.js";
+import { listen } from "./parts/failures.js";
+import { scroller } from "./parts/scroller.js";
 
 const SHOWN = { ...QUANTITIES, norm: "norm", gate: "gate" }; // as they fit on a control
 

@@ -3,13 +3,13 @@
 import { HEIGHT, scene } from "./replay_stage/scene.js";
 import { costOf, schedule } from "./replay_stage/schedule.js";
 import { LOSSES, longestWords, METHODS, short, stepWords } from "./replay_stage/words.js";
-import { choices } from "./shared/choices.js";
-import { button, choice, group, slider, statusLine } from "./shared/controls.js";
-import { drawing } from "./shared/drawing.js";
-import { html } from "./shared/elements.js";
-import { need } from "./shared/failures.js";
-import { scroller } from "./shared/scroller.js";
-import { plural } from "./shared/words.js";
+import { choices } from "./parts/choices.js";
+import { button, choice, group, slider, statusLine } from "./parts/controls.js";
+import { drawing } from "./parts/drawing.js";
+import { html } from "./parts/elements.js";
+import { need } from "./parts/failures.js";
+import { scroller } from "./parts/scroller.js";
+import { plural } from "./parts/words.js";
 
 const ROWS = {
   forwards: "pages read",

@@ -1,8 +1,8 @@
 // The table of weights or scores: a row for each token that asks, a cell for each key.
 
-import { emsOf } from "../shared/drawing.js";
-import { html } from "../shared/elements.js";
-import { listen } from "../shared/failures.js";
+import { emsOf } from "../parts/drawing.js";
+import { html } from "../parts/elements.js";
+import { listen } from "../parts/failures.js";
 import { number } from "./words.js";
 
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

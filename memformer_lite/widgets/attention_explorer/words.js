@@ -1,6 +1,6 @@
 // What is said, and numbers.
 
-import { fixed, plural } from "../shared/words.js";
+import { fixed, plural } from "../parts/words.js";
 
 const MOST_SAID = 6; // numbers of an answer: more of them nobody listens to
 

@@ -1,7 +1,7 @@
 // The map: a staircase of buckets over offsets, the chosen offset, and those that share its bucket.
 
-import { svg } from "../shared/elements.js";
-import { signed } from "../shared/words.js";
+import { svg } from "../parts/elements.js";
+import { signed } from "../parts/words.js";
 import { bucketOf, refusal, sharers } from "./buckets.js";
 import { sharedWith } from "./words.js";
 

@@ -1,6 +1,6 @@
 // What is said of an offset and of its bucket.
 
-import { plural, signed } from "../shared/words.js";
+import { plural, signed } from "../parts/words.js";
 import { directions, refusal, sharers } from "./buckets.js";
 
 export const FLAGS = { true: "both directions", false: "past only" };

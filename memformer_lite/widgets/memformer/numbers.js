@@ -1,6 +1,6 @@
 // Numbers and rows of numbers. A table (rows, d) is one Float64Array, row after row.
 
-import { need } from "../shared/failures.js";
+import { need } from "../parts/failures.js";
 
 // Numbers in half precision, little endian, as base64.
 export function halves(text) {

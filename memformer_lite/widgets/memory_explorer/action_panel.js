@@ -1,8 +1,8 @@
 // Below the grid: act on the memory at the page that is chosen, and undo what was done.
 
 import { hasGate } from "../memformer.js";
-import { button, dropdown } from "../shared/controls.js";
-import { html } from "../shared/elements.js";
+import { button, dropdown } from "../parts/controls.js";
+import { html } from "../parts/elements.js";
 import { insertPage } from "./page_panel.js";
 import { actionWords, capital, nameOf } from "./words.js";
 

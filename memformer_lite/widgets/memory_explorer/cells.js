@@ -1,8 +1,8 @@
 // What one column of the grid shows: the answer after a page, the page, and a slot after it.
 
 import { letter } from "../cards.js";
-import { html } from "../shared/elements.js";
-import { fixed } from "../shared/words.js";
+import { html } from "../parts/elements.js";
+import { fixed } from "../parts/words.js";
 import { keptShare } from "./follow.js";
 import { answersAbout, capital, cardOf, listed, ownAnswer } from "./words.js";
 

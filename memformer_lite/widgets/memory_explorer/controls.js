@@ -2,7 +2,7 @@
 
 import { letter } from "../cards.js";
 import { hasGate } from "../memformer.js";
-import { button, choice, dropdown } from "../shared/controls.js";
+import { button, choice, dropdown } from "../parts/controls.js";
 
 const VIEWS = {
   all: "overview",

@@ -1,7 +1,7 @@
 // The grid: a column for each entry of the story, with an answer, a page and the slots after it.
 
-import { html } from "../shared/elements.js";
-import { listen } from "../shared/failures.js";
+import { html } from "../parts/elements.js";
+import { listen } from "../parts/failures.js";
 import { answerParts, boxColour, marksOf, pageParts, slotParts } from "./cells.js";
 import { pageLabel, slotLabel } from "./words.js";
 

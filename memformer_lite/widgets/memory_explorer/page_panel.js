@@ -1,9 +1,9 @@
 // Below the grid: change the page that is chosen, and its place in the story.
 
 import { cardWords, letter, parsePage, wordsOf } from "../cards.js";
-import { button, dropdown } from "../shared/controls.js";
-import { html, unique } from "../shared/elements.js";
-import { listen } from "../shared/failures.js";
+import { button, dropdown } from "../parts/controls.js";
+import { html, unique } from "../parts/elements.js";
+import { listen } from "../parts/failures.js";
 import { capital, cardOf, nameOf } from "./words.js";
 
 export function insertPage(session, words, message) {

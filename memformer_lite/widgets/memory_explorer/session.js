@@ -3,8 +3,8 @@
 
 import { letter, parsePage } from "../cards.js";
 import { unpack } from "../memformer.js";
-import { choices } from "../shared/choices.js";
-import { statusLine } from "../shared/controls.js";
+import { choices } from "../parts/choices.js";
+import { statusLine } from "../parts/controls.js";
 import { follow } from "./follow.js";
 import { longWords } from "./words.js";
 

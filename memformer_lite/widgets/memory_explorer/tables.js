@@ -3,10 +3,10 @@
 import { letter, tokenWord } from "../cards.js";
 import { mean } from "../memformer/numbers.js";
 import { hasGate } from "../memformer.js";
-import { dropdown } from "../shared/controls.js";
-import { html } from "../shared/elements.js";
-import { listen } from "../shared/failures.js";
-import { fixed } from "../shared/words.js";
+import { dropdown } from "../parts/controls.js";
+import { html } from "../parts/elements.js";
+import { listen } from "../parts/failures.js";
+import { fixed } from "../parts/words.js";
 import { tint } from "./cells.js";
 import { keptShare } from "./follow.js";
 import { nameOf } from "./words.js";

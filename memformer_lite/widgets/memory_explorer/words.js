@@ -2,7 +2,7 @@
 
 import { letter, wordsOf } from "../cards.js";
 import { argmax } from "../memformer/numbers.js";
-import { fixed } from "../shared/words.js";
+import { fixed } from "../parts/words.js";
 import { keptShare } from "./follow.js";
 
 const MOVED = 0.05; // probability: a smaller change of an answer is none

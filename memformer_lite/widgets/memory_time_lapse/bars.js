@@ -1,7 +1,7 @@
 // The bars of a run: a row for each slot, a bar for each segment.
 
-import { svg } from "../shared/elements.js";
-import { plural } from "../shared/words.js";
+import { svg } from "../parts/elements.js";
+import { plural } from "../parts/words.js";
 import { barsOf } from "./weights.js";
 import { QUANTITIES, short } from "./words.js";
 

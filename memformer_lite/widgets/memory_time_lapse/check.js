@@ -1,6 +1,6 @@
 // What a recorded run must be like to be shown.
 
-import { need } from "../shared/failures.js";
+import { need } from "../parts/failures.js";
 
 const list = (part) => (Array.isArray(part) ? part : []);
 const finite = (numbers, size) => list(numbers).length === size && numbers.every(Number.isFinite);

@@ -1,6 +1,6 @@
 // The table of a segment: weights of reading and writing, and what became of each slot.
 
-import { html, roomFor } from "../shared/elements.js";
+import { html, roomFor } from "../parts/elements.js";
 import { gateOf, tableOf, topOf } from "./weights.js";
 import { short } from "./words.js";
 

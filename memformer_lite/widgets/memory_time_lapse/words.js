@@ -1,7 +1,7 @@
 // What is said of a recorded run.
 
-import { longest } from "../shared/elements.js";
-import { fixed } from "../shared/words.js";
+import { longest } from "../parts/elements.js";
+import { fixed } from "../parts/words.js";
 import { ALL, gateOf, largest, readersOf, tableOf } from "./weights.js";
 
 export const QUANTITIES = {

@@ -1,6 +1,6 @@
 // The scene: pages with the memories between them, gradients below, and what was kept at each step.
 
-import { svg } from "../shared/elements.js";
+import { svg } from "../parts/elements.js";
 import { memories, range } from "./schedule.js";
 import { short } from "./words.js";
 

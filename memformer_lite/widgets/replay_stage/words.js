@@ -1,7 +1,7 @@
 // What is said of a step.
 
-import { longest } from "../shared/elements.js";
-import { plural } from "../shared/words.js";
+import { longest } from "../parts/elements.js";
+import { plural } from "../parts/words.js";
 import { costOf, memories, range, schedule } from "./schedule.js";
 
 export const METHODS = { bptt: "BPTT", truncated: "truncated BPTT", replay: "memory replay" };
