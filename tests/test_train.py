@@ -6,6 +6,7 @@ import io
 import math
 from contextlib import redirect_stderr, redirect_stdout
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,17 @@ def test_the_same_seed_gives_the_same_training_bit_for_bit(recipe):
     again = finished(recipe)
     assert first.history == again.history and same_weights(first, again)
     assert finished(recipe, seed=4).history.losses[0] != first.history.losses[0]
+
+
+def test_numpy_numbers_are_numbers_from_the_recipe_to_the_checkpoint(tmp_path):
+    sizes = {"dim": np.int64(16), "batch_size": np.int64(4), "learning_rate": np.float32(0.25)}
+    run = Run(dataclasses.replace(RECIPES["cards"], **sizes), seed=np.int64(3))
+    loss = run.advance()
+    run.save(tmp_path / "run")
+    again = Run.load(tmp_path / "run")
+    assert (again.recipe, again.seed, again.history.losses) == (run.recipe, 3, [loss])
+    plain = {name: value.item() for name, value in sizes.items()}
+    assert Run(dataclasses.replace(RECIPES["cards"], **plain), seed=3).advance() == loss
 
 
 def test_weights_and_streams_both_come_from_the_seed():

@@ -156,7 +156,8 @@ def to_plain(recipe: Recipe) -> dict:
     plain = dataclasses.asdict(recipe)
     for entry, stage in zip(plain["stages"], recipe.stages, strict=True):
         entry["task"] = {"name": type(stage.task).__name__, **entry["task"]}
-    return json.loads(json.dumps(plain))  # tuples become lists, as in a file
+    # As in a file: tuples become lists, and NumPy's numbers Python's.
+    return json.loads(json.dumps(plain, default=lambda number: number.item()))
 
 
 def from_plain(plain: dict) -> Recipe:

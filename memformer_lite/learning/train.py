@@ -53,6 +53,7 @@ class Run:
         check_integer("seed", seed, at_least=0)
         if seed >= 2**32:
             raise ValueError(f"seed={seed}: expected less than 2**32, the bits that torch uses")
+        seed = int(seed)  # torch takes no NumPy number here
         torch.manual_seed(seed)
         self.recipe = recipe
         self.seed = seed
