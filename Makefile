@@ -5,6 +5,7 @@ SHELL := bash
 .NOTPARALLEL:
 .PHONY: help book test quick oldest lint notebooks train experiments bench address site-report lock browser venv clean
 export OMP_NUM_THREADS := 1
+unexport PYTHONDONTWRITEBYTECODE # what is imported is compiled once, and not all that is installed
 PY := .venv/bin/python
 # A worker a core. nbval takes seconds to start.
 PARALLEL := -p no:nbval -n $(shell getconf _NPROCESSORS_ONLN) --dist loadgroup --no-loadscope-reorder
@@ -82,7 +83,7 @@ venv: .venv/ready ## make .venv from requirements.txt
 	@python3 -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"python3 is {v[0]}.{v[1]}: Python 3.11 or newer is needed")'
 	@echo "Setting up .venv from requirements.txt; the first time takes a few minutes …"
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt -c constraints.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 

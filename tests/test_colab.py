@@ -10,7 +10,7 @@ import sys
 
 import nbformat
 import pytest
-from colab_environment import PINS, ROOT, colab_environment, shell
+from colab_environment import PINS, ROOT, colab_environment, packages, shell
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = pytest.mark.spread
@@ -22,12 +22,6 @@ def colab():
     return colab_environment()
 
 
-def installed(environment):
-    """The folder of installed packages, and the names of the distributions in it."""
-    (packages,) = environment.glob("lib/python*/site-packages")
-    return packages, {path.name.partition("-")[0] for path in packages.glob("*.dist-info")}
-
-
 @pytest.fixture
 def run_alone(colab, wheel, tmp_path):
     """A function that runs one notebook; it returns the process and the folder's environment."""
@@ -35,8 +29,8 @@ def run_alone(colab, wheel, tmp_path):
     def run(notebook):
         fresh, folder = tmp_path / "fresh", tmp_path / "content"
         shell(sys.executable, "-m", "venv", "--without-pip", fresh)
-        packages, _ = installed(fresh)
-        (packages / "colab.pth").write_text(str(installed(colab)[0]))
+        layers = [packages(colab), colab / "borrowed"]
+        (packages(fresh) / "colab.pth").write_text("\n".join(map(str, layers)))
         folder.mkdir()
         nbformat.write(notebook, folder / "chapter.ipynb")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
@@ -55,10 +49,9 @@ def run_alone(colab, wheel, tmp_path):
 def test_chapter_runs_alone(run_alone, tmp_path, path):
     done, environment = run_alone(nbformat.read(path, as_version=4))
     assert done.returncode == 0, done.stderr
-    packages, names = installed(environment)
-    assert (packages / "memformer_lite" / "memformer.py").is_file(), (
-        "the setup cell did not install"
-    )
+    folder = packages(environment)
+    names = {path.name.partition("-")[0] for path in folder.glob("*.dist-info")}
+    assert (folder / "memformer_lite" / "memformer.py").is_file(), "the setup cell did not install"
     assert names <= {"memformer_lite", "memformer"}, "a cell touches Colab's own packages"
     left = sorted(path.name for path in (tmp_path / "content").iterdir())
     assert left == ["chapter.ipynb"], "the chapter leaves files behind (use tempfile)"

@@ -94,7 +94,7 @@ class Widget:
         key = f"{self.name}-{hashlib.sha256(data.encode()).hexdigest()[:8]}"
         start = f'start("{key}", mount, {data});'
         return (
-            f"{self._markup(key)}\n<style>{style(self.name)}</style>\n"
+            f"<style>{style(self.name)}</style>\n{self._markup(key)}\n"  # never seen without it
             f"<script>\n(() => {{\n{_inner_code(self.name)}\n{start}\n}})();\n</script>"
         )
 
