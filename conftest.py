@@ -67,8 +67,10 @@ def pytest_collection_finish(session):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(ids):
+def pytest_xdist_node_collection_finished(node, ids):
     collected.update(ids)
+    if node.config.getvalue("dist") == "loadgroup" and not all("@" in name for name in ids):
+        raise pytest.UsageError("pytest-xdist lost the groups: not a match for this pytest")
 
 
 def pytest_deselected(items):
