@@ -24,7 +24,8 @@ def project(tmp_path):
 
 
 def pytest_in(project, *arguments):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    plain = ["-p", "no:cacheprovider", "-p", "no:nbval"]
+    command = [sys.executable, "-m", "pytest", "-q", *plain, *arguments]
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
@@ -32,6 +33,22 @@ def pytest_in(project, *arguments):
 def test_a_run_in_order_passes(project, workers):
     done = pytest_in(project, "tests", *workers)
     assert done.returncode == 0 and "UNTESTED" not in done.stdout, done.stdout
+
+
+NOTE = """import os, pytest
+@pytest.mark.parametrize("i", range(4))
+def test(i):
+    open(f"{__file__}.{os.environ['PYTEST_XDIST_WORKER']}", "w").close()
+"""
+
+
+def test_the_tests_of_a_file_run_on_one_worker(project):
+    for name in "bcd":
+        (project / "tests" / f"test_{name}.py").write_text(NOTE)
+    done = pytest_in(project, "tests", "-n", "2", "--dist", "loadgroup")
+    assert done.returncode == 0, done.stdout + done.stderr
+    notes = sorted(path.name.partition(".py.")[0] for path in project.glob("tests/*.py.gw*"))
+    assert notes == ["test_b", "test_c", "test_d"], "a file's tests ran on both"
 
 
 UNTESTED = {
