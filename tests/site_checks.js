@@ -74,9 +74,9 @@ globalThis.siteChecks = {
   // thousands, and axe looks at each. What is hidden keeps its place.
   thin(on) {
     const seen = new Set();
-    for (const code of content(".highlight pre")) {
+    for (const code of content(".highlight pre, dt.sig")) {
       const { color, backgroundColor } = getComputedStyle(code);
-      for (const token of code.querySelectorAll("span[class]")) {
+      for (const token of code.querySelectorAll("span[class]:not(:has(*))")) {
         const kind = `${token.className} ${color} ${backgroundColor}`;
         token.style.visibility = on && seen.has(kind) ? "hidden" : "";
         seen.add(kind);
