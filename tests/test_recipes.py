@@ -261,3 +261,19 @@ def test_the_recipes_of_the_book_train_what_their_names_say():
             for segments in stage.segments:
                 stage.task.stream(2, segments, generator=torch.Generator())
             assert getattr(stage.task, "split", "train") == "train", f"{name} trains on the test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Odd(Cards):
+    extra: object = frozenset()
+
+
+@pytest.mark.parametrize(
+    "extra", [frozenset({1}), torch.ones(1), print], ids=lambda x: str(type(x))
+)
+def test_a_task_with_more_than_plain_data_is_refused_when_it_is_written(extra):
+    recipe = Recipe(stages=(Stage(Odd(extra=extra), steps=1, segments=(2, 2)),))
+    with pytest.raises(
+        TypeError, match=f"expected plain data in its tasks, got {type(extra).__name__}"
+    ):
+        to_plain(recipe)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,8 +157,14 @@ def to_plain(recipe: Recipe) -> dict:
     plain = dataclasses.asdict(recipe)
     for entry, stage in zip(plain["stages"], recipe.stages, strict=True):
         entry["task"] = {"name": type(stage.task).__name__, **entry["task"]}
-    # As in a file: tuples become lists, and NumPy's numbers Python's.
-    return json.loads(json.dumps(plain, default=lambda number: number.item()))
+    return json.loads(json.dumps(plain, default=_pythons))  # tuples become lists, as in a file
+
+
+def _pythons(value: Any) -> float:
+    """Return a NumPy number as Python's; what is no number is no plain data."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"recipe: expected plain data in its tasks, got {type(value).__name__}")
+    return value.item()  # type: ignore[attr-defined]
 
 
 def from_plain(plain: dict) -> Recipe:
