@@ -22,6 +22,23 @@ def test_the_wheel_holds_every_module_and_data_file(wheel):
     assert {f"memformer_lite/{part}" for part in ("py.typed", "widgets/widgets.css")} <= inside
 
 
+def test_recording_is_imported_when_it_is_asked_for():
+    """Most of an import's time went there, and a model that is not recorded needs none of it."""
+    code = """
+import sys
+import memformer_lite
+assert {"record", "Trace", "RecordedSegment"} <= set(dir(memformer_lite)), dir(memformer_lite)
+assert "memformer_lite.inside" not in sys.modules
+assert callable(memformer_lite.record) and "memformer_lite.inside" in sys.modules
+from memformer_lite import *
+print(Trace.__name__, RecordedSegment.__name__)
+memformer_lite.recrod
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "Trace RecordedSegment\n", done.stderr
+    assert "module 'memformer_lite' has no attribute 'recrod'" in done.stderr
+
+
 def test_the_version_stands_in_one_place(wheel):
     assert wheel.name.split("-")[1] == memformer_lite.__version__
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
