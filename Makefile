@@ -25,6 +25,7 @@ test: venv browser lint book ## set up, build, and pass every test: package, cha
 quick: lint ## code style, and the tests of the model: what to run after each edit
 	$(PY) -m pytest $(MODEL:%=tests/test_%.py) $(PARALLEL)
 
+# -W default: packages of those days warn of what came later.
 oldest: ## the model and learning, with the oldest versions that pyproject.toml promises
 	rm -rf _build/oldest
 	python3 -m venv _build/oldest
@@ -32,7 +33,7 @@ oldest: ## the model and learning, with the oldest versions that pyproject.toml 
 	grep -E '^(memformer|pytest|pytest-xdist)==' requirements.txt > _build/oldest/tests.txt
 	_build/oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c _build/oldest/bounds.txt -r _build/oldest/tests.txt -e '.[book,live]'
-	_build/oldest/bin/python -W default -m pytest $(MODEL:%=tests/test_%.py) $(LEARNING:%=tests/test_%.py)
+	_build/oldest/bin/python -m pytest -W default $(MODEL:%=tests/test_%.py) $(LEARNING:%=tests/test_%.py)
 
 lint: venv ## style, types and spelling of the code, and the forms that GitHub reads
 	$(PY) -m ruff check $(CHECKED)
