@@ -8,9 +8,13 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from memformer_lite.lab.judge import Verdict
 
 TOLERANCE = 1e-10  # float64; a real mistake differs by far more
 
@@ -65,6 +69,32 @@ def same_module(mine: nn.Module, finished: nn.Module, *inputs, **options) -> str
         actual[1] + _parameter_gradients(mine), expected[1] + _parameter_gradients(finished)
     )
     return f"Same: {_count(count, 'output')} and {_count(gradients, 'gradient')} agree."
+
+
+def exercise(name: str, answer: Any, *, salt: str | None = None) -> "Verdict":
+    """Say whether an answer to an exercise is right, and if not, which idea is missing.
+
+    Args:
+        name: of the exercise, such as "5.1".
+        answer: the function, class or value that the exercise asks for.
+        salt: of the course that issued the notebook; None: the questions of the book.
+
+    Returns:
+        What is said of the answer. It is true where the answer is right. Nothing is raised for
+        an answer that is wrong or not there, so that a notebook runs on.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    # Here, since a chapter that checks no exercise needs none of this.
+    from memformer_lite.lab import course
+    from memformer_lite.lab.judge import Key, judge, read
+    from memformer_lite.lab.trying import try_answer
+
+    asked = course.exercise(name)
+    questions = asked.questions(salt)
+    outcomes = try_answer(asked.use, answer, questions, asked.forbids)
+    return judge(Key(asked, questions), read(outcomes))
 
 
 def _count(number: int, thing: str) -> str:

@@ -1,0 +1,1 @@
+"""The course lab: exercises that say what is wrong in terms of the idea."""
