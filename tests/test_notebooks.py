@@ -98,13 +98,15 @@ def test_stamp_puts_the_setup_cell_second_and_runs_nothing(tmp_path, place):
 
 
 def test_solution_is_folded_and_unchecked_output_is_dropped(tmp_path):
-    solution = new_code_cell("### BEGIN SOLUTION\nx = 1\n### END SOLUTION")
+    solution = new_code_cell("# @title Solution of 1.1\nx = 1")
     timed = new_code_cell("print(7)", metadata={"tags": ["nbval-ignore-output", "build"]})
     path = write(tmp_path / "01_x.ipynb", solution, timed)
     assert tool(path).returncode == 0
     _, _, solution, timed = read(path).cells
     assert solution.metadata.tags == ["hide-cell"]
     assert solution.metadata.mystnb.code_prompt_show == "Show solution"
+    assert solution.metadata.jupyter == {"source_hidden": True}
+    assert solution.metadata.cellView == "form"
     assert timed.metadata.tags == ["build", "nbval-ignore-output"]
     assert timed.outputs == []
 

@@ -18,7 +18,12 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 KEPT = ("book",)  # what a chapter says of itself: see chapters.py
-PROMPTS = {"code_prompt_hide": "Hide solution", "code_prompt_show": "Show solution"}
+SOLUTION = "# @title Solution of "  # Colab shows this line of a folded cell
+FOLDED = {  # in Colab, in JupyterLab, on the site
+    "cellView": "form",
+    "jupyter": {"source_hidden": True},
+    "mystnb": {"code_prompt_hide": "Hide solution", "code_prompt_show": "Show solution"},
+}
 MACHINE = re.compile(r"0x[0-9a-f]{6,}|(?<![\w./])/(tmp|home|root|Users|work|usr|opt|content)/\w")
 
 
@@ -70,9 +75,9 @@ def normalise(notebook):
             cell.outputs = text_outputs(cell, f"cell {number}")
             if tags & {"nbval-ignore-output", "remove-cell"}:
                 cell.outputs = []  # nothing compares them, so nothing may rely on them
-            if "### BEGIN SOLUTION" in cell.source:
-                tags.add("hide-cell")
-                cell.metadata["mystnb"] = nbformat.from_dict(PROMPTS)
+            if cell.source.startswith(SOLUTION):
+                tags = {"hide-cell"}
+                cell.metadata = nbformat.from_dict(FOLDED)
         if tags:
             cell.metadata["tags"] = sorted(tags)
         cell.id = identifier(cell, seen)

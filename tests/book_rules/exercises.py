@@ -1,11 +1,11 @@
-"""Rules on exercises: each is complete, and its solution can be taken out."""
+"""Rules on exercises: each is complete, and its solution is a cell of its own."""
 
 import ast
 import re
 
 from book_rules.chapter import rule
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+SOLUTION = "# @title Solution of "
 PARTS = {
     "**Goal:**": r"\*\*Goal:\*\* \S",
     "**Time:** … minutes": r"\*\*Time:\*\* [\d–-]+ minutes?",
@@ -37,12 +37,6 @@ def exercises(chapter):
         yield current
 
 
-def stub(source):
-    """The cell as a student gets it."""
-    pattern = rf"^([ \t]*){BEGIN}[ \t]*\n.*?^\1{END}[ \t]*$"
-    return re.sub(pattern, r"\1raise NotImplementedError", source, flags=re.M | re.S)
-
-
 @rule
 def three_exercises(chapter):
     """Three exercises or more, numbered through, all of them in their section."""
@@ -57,37 +51,42 @@ def three_exercises(chapter):
 
 @rule
 def complete(chapter):
-    """Goal, time, difficulty, what to expect, hint, a likely error, and then one solution."""
+    """Goal, time, difficulty, what to expect, hint, a likely error; then stub, solution, check."""
     for heading, texts, cells in exercises(chapter):
         text = "\n\n".join(texts)
         for name, pattern in PARTS.items():
             if not re.search(pattern, text):
                 yield f"{heading}: has no {name}"
-        solved = [cell for cell in cells if BEGIN in cell.source]
-        if len(solved) != 1:
-            yield f"{heading}: has {len(solved)} solution cells, should have 1"
-        elif cells[0] is not solved[0]:
-            yield f"{heading}: cell {cells[0].number} comes before the solution cell"
+        number = heading.split()[2]
+        stub, solution, check = (*(cell.source for cell in cells[:3]), "", "", "")[:3]
+        if not cells or "stub" not in cells[0].tags or "..." not in stub:
+            yield f"{heading}: its first cell should be the stub, tagged so, with `...` in it"
+        if solution.splitlines()[:1] != [f"{SOLUTION}{number}"]:
+            yield f"{heading}: its second cell should open with `{SOLUTION}{number}`"
+        call = f'check.exercise("{number}", '
+        if call not in check:
+            yield f"{heading}: its third cell should call `{call}…)`"
 
 
 @rule
 def solutions(chapter):
-    """A solution can be cut out, and what is left is Python; solutions stand in exercises only."""
+    """A solution binds what its stub binds; both stand in exercises only."""
     in_exercises = [cell for *_, cells in exercises(chapter) for cell in cells]
     for cell in chapter.code:
-        begins, ends = cell.source.count(BEGIN), cell.source.count(END)
-        if not begins + ends:
-            continue
-        student = stub(cell.source)
-        if (begins, ends) != (1, 1) or BEGIN in student or END in student:
-            yield f"cell {cell.number}: should have one {BEGIN} and, as far indented, one {END}"
-            continue
-        solution = cell.source.partition(BEGIN)[2].partition(END)[0]
-        if not re.search(r"^\s*[^#\s]", solution, re.M):
-            yield f"cell {cell.number}: the solution is empty"
-        try:
-            ast.parse(student)
-        except SyntaxError as error:
-            yield f"cell {cell.number}: without its solution it is not Python: {error}"
-        if cell not in in_exercises:
-            yield f"cell {cell.number}: a solution outside of an exercise"
+        if ("stub" in cell.tags or SOLUTION in cell.source) and cell not in in_exercises:
+            yield f"cell {cell.number}: a stub or a solution outside of an exercise"
+    for heading, _, cells in exercises(chapter):
+        stub, solution = [bound(cell.source) for cell in cells[:2]] if cells[1:] else [set(), set()]
+        if not stub or not stub <= solution:
+            yield f"{heading}: the stub binds {stub or 'nothing'}, the solution {solution or '{}'}"
+
+
+def bound(source):
+    """Names that a cell binds, imports not counted."""
+    names = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names

@@ -15,7 +15,7 @@ from book_rules.chapter import (
 
 SETUP = (ROOT / "tools" / "setup_cell.py").read_text(encoding="utf-8").rstrip("\n")
 SECTIONS = ["You need", "What can go wrong", "Exercises", "Summary", "Sources"]
-TAGS = {"remove-cell", "build", "hide-cell", "nbval-ignore-output"}
+TAGS = {"remove-cell", "build", "stub", "hide-cell", "nbval-ignore-output"}
 
 
 def lines(cell):
