@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test quick oldest lint notebooks train experiments bench address site-report lock browser venv clean
+.PHONY: help book test quick oldest lab-proof lint notebooks train experiments bench address site-report lock browser venv clean
 export OMP_NUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE # what is imported is compiled once, and not all that is installed
 PY := .venv/bin/python
@@ -34,6 +34,9 @@ oldest: ## the model and learning, with the oldest versions that pyproject.toml 
 	_build/oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c _build/oldest/bounds.txt -r _build/oldest/tests.txt -e '.[book,live]'
 	_build/oldest/bin/python -m pytest -W default $(MODEL:%=tests/test_%.py) $(LEARNING:%=tests/test_%.py)
+
+lab-proof: venv ## try every exercise with right answers and with each known mistake
+	$(PY) -m memformer_lite lab proof --page book/appendix/misconceptions.md
 
 lint: venv ## style, types and spelling of the code, and the forms that GitHub reads
 	$(PY) -m ruff check $(CHECKED)

@@ -12,6 +12,7 @@ COMMANDS = {  # name: its module, with a function `main`, and what it does
         "memformer_lite.experiments.command",
         "run the book's experiments that are not on record",
     ),
+    "lab": ("memformer_lite.lab.command", "the book as a course lab: prove its exercises"),
 }
 
 

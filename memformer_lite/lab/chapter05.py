@@ -382,8 +382,8 @@ FIND_THE_LEAK = Exercise(
         ),
         "You change slot 0 only: in one version a slot sees those after it, and then no other "
         "notices. Change each slot in turn.": lambda w, m, e: bool(_moved(w, m, e, 0)[1:].any()),
-        "You look at the next slot only: a slot may see one that is further away.": lambda w, m, e: (
-            any(bool(_moved(w, m, e, i)[i + 1 : i + 2].any()) for i in range(m.shape[1]))
+        "You look at the next slot only: it may see one that is further away.": lambda w, m, e: any(
+            bool(_moved(w, m, e, i)[i + 1 : i + 2].any()) for i in range(m.shape[1])
         ),
         "You look at results after the changed slot only: a slot may see later "
         "ones.": lambda w, m, e: any(
@@ -392,7 +392,7 @@ FIND_THE_LEAK = Exercise(
         "You call every version clean: does your change reach the function?": lambda w, m, e: False,
         "You call every version leaking.": lambda w, m, e: True,
     },
-    tried="Eleven writers: clean ones, and leaks from earlier, later, first, near, far and all slots.",
+    tried="Eleven writers: clean ones, and leaks from slots before, after, near and far.",
 )
 
 # 5.5 A rule of your own

@@ -1,6 +1,7 @@
 """Points and words for an answer, from what came of its questions. Nothing of it is run here."""
 
 import dataclasses
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,8 +42,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         said = {"right": "right", "wrong": "not yet", "open": "open", "refused": "refused"}
-        lines = f"Exercise {self.id}: {said[self.state]}. {self.message}".strip()
-        return f"{lines} {self.detail}".strip()
+        text = f"Exercise {self.id}: {said[self.state]}. {self.message} {self.detail}"
+        return textwrap.fill(" ".join(text.split()), 88)
 
 
 class Key:
@@ -200,10 +201,16 @@ def _numbers(value: Any) -> Tensor | None:
 
 
 def _near(one: Tensor, other: Tensor, share: float) -> bool:
-    finite = one.isfinite()
-    scale = max([1.0, *one[finite].abs().flatten().tolist()])
-    equal = (one == other) | (one.isnan() & other.isnan())
-    return bool((equal | ((one - other).abs() <= share * scale)).all())
+    if torch.equal(one, other):
+        return True
+    unfinished = ~one.isfinite()
+    if unfinished.any():
+        same_kind = (one == other) | (one.isnan() & other.isnan())
+        if not same_kind[unfinished].all():
+            return False
+        one, other = one[~unfinished], other[~unfinished]
+    bound = share * max(1.0, one.abs().max().item()) if one.numel() else 0.0
+    return bool(((one - other).abs() <= bound).all())
 
 
 def _first_difference(key: Key, outcomes: Sequence[Outcome]) -> str:
@@ -214,9 +221,9 @@ def _first_difference(key: Key, outcomes: Sequence[Outcome]) -> str:
         if all(parts.values()):
             continue
         where = f"First at question {number} of {count}: " if count > 1 else ""
-        if not key.exercise.is_object and isinstance(true["value"], dict):
-            if not isinstance(outcome.get("value"), dict):
-                return f"Expected a dict with the keys {', '.join(map(repr, true['value']))}."
+        in_parts = not key.exercise.is_object and isinstance(true["value"], dict)
+        if in_parts and not isinstance(outcome.get("value"), dict):
+            return f"Expected a dict with the keys {', '.join(map(repr, true['value']))}."
         if "raised" in outcome:
             return f"{where}{outcome['raised']}: {outcome['says']}."
         if "value" not in true:

@@ -147,5 +147,7 @@ class _Decoder:
             raise NotPlainError("too many values")
         if len(shape) > DEEPEST or math.prod(shape) != len(numbers) or min([0, *shape]) < 0:
             raise ValueError("a tensor's shape and its numbers do not fit")
+        if not all(isinstance(x, (bool, int, float, str)) for x in numbers):
+            raise ValueError("a tensor holds numbers")
         numbers = [_UNFINISHED[x] if isinstance(x, str) else x for x in numbers]
         return torch.tensor(numbers, dtype=_DTYPES[data["tensor"]]).reshape(shape)

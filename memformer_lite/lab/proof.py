@@ -27,6 +27,9 @@ def problems(exercise: Exercise, salts: list[str | None]) -> Iterator[str]:
 
 
 def _at(exercise: Exercise, questions: list[Question]) -> Iterator[str]:
+    if not exercise.is_object and len(questions) != 1:
+        yield f"a value answers one question, not {len(questions)}"
+        return
     # As a stranger's answer meets them: as plain data, and `use` from its source alone.
     questions = [plain.decode(plain.encode(question)) for question in questions]
     use, key = compiled(exercise), Key(exercise, questions)
@@ -38,8 +41,6 @@ def _at(exercise: Exercise, questions: list[Question]) -> Iterator[str]:
         verdict = judge(key, answered(exercise, use, wrong, questions))
         if verdict.mistakes != (message,) or verdict.points >= exercise.points:
             yield f"expected {message!r}, got {verdict.mistakes or verdict}"
-    if not exercise.is_object and len(questions) != 1:
-        yield f"a value answers one question, not {len(questions)}"
     verdict = judge(key, read(try_answer(use, ..., questions, ())))
     if verdict.state != "open":
         yield f"an answer that is not there is {verdict!r}"

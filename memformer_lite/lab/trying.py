@@ -1,7 +1,7 @@
 """An answer is tried on questions: what came of each, as plain data. It knows no right answer."""
 
 import contextlib
-import copy
+import functools
 import io
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -42,11 +42,11 @@ def _one(use: Callable, answer: Any, question: dict) -> Outcome:
         return OPEN
     if isinstance(answer, dict):  # parts that are not there yet are wrong, and others count
         answer = {part: value for part, value in answer.items() if not is_open(value)}
-    given = copy.deepcopy(question)
+    given = {name: _copy(value) for name, value in question.items()}
     try:
         # What it prints is not what it answers.
         with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=()):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # `torch.manual_seed` wakes all devices
             value = use(answer, given)
         if is_open(value):
             return OPEN
@@ -70,6 +70,16 @@ def is_open(value: object) -> bool:
     if isinstance(value, dict) and value:
         return all(part is ... or part is None for part in value.values())
     return False
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copy(item) for item in value)
+    return value
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -97,7 +107,9 @@ def forbidden(answer: Any, names: Sequence[str]) -> Iterator[str]:
         if id(value) in pieces:
             yield pieces[id(value)]
         elif isinstance(value, types.MethodType):
-            waiting.append(value.__func__)
+            waiting += [value.__func__, value.__self__]
+        elif isinstance(value, functools.partial):
+            waiting += [value.func, *value.args, *value.keywords.values()]
         elif isinstance(value, types.FunctionType):
             if _ours(value):
                 continue  # the package may use its own pieces
@@ -109,7 +121,7 @@ def forbidden(answer: Any, names: Sequence[str]) -> Iterator[str]:
             waiting += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         elif isinstance(value, type) and not _ours(value):
             waiting += [part for part in vars(value).values() if callable(part)]
-            waiting += [base for base in value.__bases__ if not _ours(base)]
+            waiting += value.__bases__
         elif isinstance(value, torch.nn.Module):
             waiting += [type(part) for part in value.modules()]
 
