@@ -284,8 +284,10 @@ TWO_EQUAL_SLOTS = Exercise(
 
 # 5.4 Find the leak
 
-WRITERS = ("itself", "page alone", "earlier", "later", "all", "wrong axis", "first slot")
-WRITERS += ("one neighbour", "far")
+WRITERS = (
+    *("itself", "page alone", "wrong axis", "all", "earlier", "later"),
+    *("one neighbour", "first slot", "far"),
+)
 
 
 def ask_5_4(draw: Draw) -> list[Question]:
