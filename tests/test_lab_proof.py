@@ -87,6 +87,11 @@ def test_a_sound_exercise_has_no_problem(sound):
         (DOUBLE, {"also_right": ()}, "0 other right answers, expected 2"),
         (DOUBLE, {"misconceptions": MORE | {"Sum.": lambda x: x + x}}, "expected 'Sum.', got"),
         (DOUBLE, {"misconceptions": MORE | {"Also.": lambda x: x * x}}, "expected 'Also.', got"),
+        (
+            DOUBLE,
+            {"misconceptions": MORE | {"No.": lambda x: x["a"]}},
+            "'No.' only raises TypeError",
+        ),
         (DOUBLE, {"ask": lambda draw: [{"x": 2}]}, "expected 'A square is no double.', got"),
         (DOUBLE, {"also_right": (lambda x: x + 2, lambda x: 2 * x)}, "right answer 1 is"),
         (DOUBLE, {"right": lambda x: None}, "right answer 0 is Exercise 1.1: open"),

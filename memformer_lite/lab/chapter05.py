@@ -328,7 +328,8 @@ def use_5_4(sees_neighbours, question):
         scores = (asking @ seen.mT).masked_fill(~visible, float("-inf"))
         return scores.softmax(dim=-2 if question["kind"] == "wrong axis" else -1) @ seen
 
-    return bool(sees_neighbours(write, question["mems"], question["enc_out"]))
+    found = sees_neighbours(write, question["mems"], question["enc_out"])
+    return found if found is None else bool(found)
 
 
 def sees_neighbours(write, mems, enc_out):
@@ -361,7 +362,7 @@ def one_at_a_time(write, mems, enc_out):
         swapped = others.clone() * 2 - 1
         swapped[:, i] = mems[:, i]
         alone.append(write(swapped, enc_out)[:, i])
-    return not torch.allclose(torch.stack(alone, dim=1), together)
+    return not torch.allclose(torch.stack(alone, dim=1), together, rtol=0, atol=1e-12)
 
 
 FIND_THE_LEAK = Exercise(
@@ -417,6 +418,8 @@ def use_5_5(Share, question):
     z, mems, written = question["z"], question["mems"], question["written"]
     rule = Share(z)
     result = rule(written, mems, None)
+    if result is None:
+        return None
     once = written.new_zeros(0)
     if isinstance(result, tuple) and z == 0.9:  # and in a writer
         torch.manual_seed(0)

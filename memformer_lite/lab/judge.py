@@ -193,6 +193,10 @@ def _numbers(value: Any) -> Tensor | None:
         except OverflowError:
             return None
     if isinstance(value, (list, tuple)) and value:
+        try:
+            return torch.tensor(value, dtype=torch.float64)
+        except (TypeError, ValueError, OverflowError):
+            pass  # texts, rows of different lengths, or tensors in a list
         parts = [_numbers(item) for item in value]
         if any(part is None or part.shape != parts[0].shape for part in parts):  # type: ignore[union-attr]
             return None
@@ -225,7 +229,7 @@ def _first_difference(key: Key, outcomes: Sequence[Outcome]) -> str:
         if in_parts and not isinstance(outcome.get("value"), dict):
             return f"Expected a dict with the keys {', '.join(map(repr, true['value']))}."
         if "raised" in outcome:
-            return f"{where}{outcome['raised']}: {outcome['says']}."
+            return f"{where}{outcome['raised']}: {outcome['says'].rstrip('.')}."
         if "value" not in true:
             return f"{where}it should have raised {true['raised']}."
         if key.exercise.is_object:
@@ -257,7 +261,7 @@ def _difference(wanted: Any, given: Any, share: float, name: str = "") -> Iterat
     elif one.dim() == 0:
         yield f"{name} is {other.item():.10g}; expected {one.item():.10g}."
     else:
-        far = (one - other).abs().nan_to_num(nan=float("inf"))
+        far = (one - other).abs().nan_to_num(nan=float("inf")).masked_fill(one == other, 0.0)
         place = tuple(int(i) for i in torch.unravel_index(far.argmax(), far.shape))
         yield (
             f"{name} differs by up to {far.max().item():.2g}, most at {place}: "

@@ -1,5 +1,6 @@
 """Does each exercise accept what is right, and reject each mistake for its own reason?"""
 
+import builtins
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,10 @@ def _at(exercise: Exercise, questions: list[Question]) -> Iterator[str]:
         verdict = judge(key, answered(exercise, use, wrong, questions))
         if verdict.mistakes != (message,) or verdict.points >= exercise.points:
             yield f"expected {message!r}, got {verdict.mistakes or verdict}"
+        raised = [outcome.get("raised", "") for outcome in key.mistakes[message]]
+        if all(hasattr(builtins, name) for name in raised):
+            # An error that any answer may meet says nothing of the idea.
+            yield f"{message!r} only raises {raised[0]}"
     verdict = judge(key, read(try_answer(use, ..., questions, ())))
     if verdict.state != "open":
         yield f"an answer that is not there is {verdict!r}"
