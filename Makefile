@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test quick oldest lab-proof lint notebooks train experiments bench address site-report lock browser venv clean
+.PHONY: help book test quick oldest lab-proof lint notebooks train experiments bench gpu-check address site-report lock browser venv clean
 export OMP_NUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE # what is imported is compiled once, and not all that is installed
 PY := .venv/bin/python
@@ -64,6 +64,9 @@ bench: venv browser ## measure speed and memory against the reference code, and 
 	$(PY) tools/bench.py
 	$(PY) tools/bench_memory.py
 	$(PY) tools/bench_explorer.py
+
+gpu-check: venv ## on a machine with a GPU: check what can differ there, measure speed and memory
+	$(PY) tools/gpu_check.py
 
 site-report: venv browser book ## weight, keys, movement and Lighthouse's scores of each page; PAGES="book/index …" for some
 	$(PY) -m tools.site_report $(PAGES)

@@ -89,7 +89,8 @@ def replay_backward(step: Step, segments: Sequence, mems: State) -> ReplayResult
             gradients are off: it changes nothing that it uses, and draws random numbers only
             from torch's global generators, of the CPU and of CUDA. What it changes without using
             it, such as a batch norm's running statistics, is changed at each call. Its loss is not
-            used where gradients are off: a step that draws nothing may leave it out there.
+            used where gradients are off: a step that draws nothing may leave it out there. A loss
+            that it scales, as in `scaler.scale(loss)`, gives scaled gradients and a scaled sum.
         segments: at least one, of any type; each is handed to `step` as it is. What they were
             computed from gets a gradient only if no two share it: a backward pass frees its graph.
         mems: the state before the first segment: a tensor, or a tuple of tensors. What it was

@@ -32,11 +32,11 @@ assert "memformer_lite.inside" not in sys.modules
 assert callable(memformer_lite.record) and "memformer_lite.inside" in sys.modules
 from memformer_lite import *
 print(Trace.__name__, RecordedSegment.__name__)
-memformer_lite.recrod
+memformer_lite.unknown
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "Trace RecordedSegment\n", done.stderr
-    assert "module 'memformer_lite' has no attribute 'recrod'" in done.stderr
+    assert "module 'memformer_lite' has no attribute 'unknown'" in done.stderr
 
 
 def test_the_version_stands_in_one_place(wheel):

@@ -6,7 +6,6 @@ sides. Before anything is timed, the two are checked to compute the same.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -25,12 +24,13 @@ SHAPES = (  # width, tokens a segment, slots, batch
 DECODING = ((128, 1), (256, 1), (256, 8), (512, 1))  # width, batch
 VOCABULARY, DEPTH, CONTEXT, NEW_TOKENS = 256, 2, 512, 256
 SECONDS = 4.0  # for one figure of the table
+Pair = tuple[Callable, Callable]  # what is timed: theirs and ours
 
 
 def models(
-    dim: int, tokens: int, slots: int, depth: int = DEPTH
+    dim: int, tokens: int, slots: int, depth: int = DEPTH, *, device: str = "cpu"
 ) -> tuple[torch.nn.Module, Memformer]:
-    """Return the reference and ours, with the same weights."""
+    """Return the reference and ours, with the same weights, on `device`."""
     sizes = {
         "dim": dim,
         "num_memory_slots": slots,
@@ -45,29 +45,42 @@ def models(
     theirs = reference.Memformer(**sizes)
     ours = Memformer(**sizes, position_buckets="reference")
     load_reference(ours, theirs.state_dict())
-    return theirs.eval(), ours.eval()
+    return theirs.eval().to(device), ours.eval().to(device)
 
 
-def ratio(theirs: Callable, ours: Callable) -> float:
-    """Time both in turn for about `SECONDS`; return the median of theirs / ours."""
+def clock(device: str) -> float:
+    """Return the time in seconds, once `device` has done all that it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def timed(pair: Pair, *, device: str = "cpu", seconds: float = SECONDS) -> list[tuple]:
+    """Run both in turn for about `seconds`; return the seconds that theirs and ours took."""
+    theirs, ours = pair
     theirs(), ours()  # warm-up
-    ratios = []
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(ratios) < 3:
-        start = time.perf_counter()
+    times = []
+    end = clock(device) + seconds
+    while time.perf_counter() < end or len(times) < 3:
+        start = clock(device)
         theirs()
-        middle = time.perf_counter()
+        middle = clock(device)
         ours()
-        ratios.append((middle - start) / (time.perf_counter() - middle))
-    return statistics.median(ratios)
+        times.append((middle - start, clock(device) - middle))
+    return times
 
 
-def encode_and_decode(shape: tuple[int, int, int, int]) -> list[float]:
-    """Ratios of encode + write, the same + decoder, and forward + backward."""
+def ratio(times: list[tuple]) -> float:
+    """Return the median of theirs / ours."""
+    return statistics.median(theirs / ours for theirs, ours in times)
+
+
+def segment_pairs(shape: tuple[int, int, int, int], *, device: str = "cpu") -> dict[str, Pair]:
+    """Return encode + write, the same + decoder, and forward + backward, checked to agree."""
     dim, tokens, slots, batch = shape
-    theirs, ours = models(dim, tokens, slots)
-    src = torch.randint(VOCABULARY, (batch, tokens))
-    tgt = torch.randint(VOCABULARY, (batch, tokens))
+    theirs, ours = models(dim, tokens, slots, device=device)
+    src = torch.randint(VOCABULARY, (batch, tokens)).to(device)
+    tgt = torch.randint(VOCABULARY, (batch, tokens)).to(device)
     torch.testing.assert_close(
         theirs(src, tgt)[1:], tuple(ours(src, tgt)[1:]), rtol=1e-4, atol=1e-4
     )
@@ -79,17 +92,21 @@ def encode_and_decode(shape: tuple[int, int, int, int]) -> list[float]:
 
         return step
 
-    with torch.no_grad():
-        encode = ratio(lambda: theirs(src), lambda: ours(src))
-        decode = ratio(lambda: theirs(src, tgt), lambda: ours(src, tgt))
-    return [encode, decode, ratio(train(theirs), train(ours))]
+    def read(model: torch.nn.Module, *given: torch.Tensor) -> Callable:
+        return torch.no_grad()(lambda: model(*given))
+
+    return {
+        "encode + write": (read(theirs, src), read(ours, src)),
+        "+ decoder": (read(theirs, src, tgt), read(ours, src, tgt)),
+        "fwd + bwd": (train(theirs), train(ours)),
+    }
 
 
-def greedy(dim: int, batch: int) -> float:
-    """Ratio of greedy decoding, ours with a KV cache."""
-    theirs, ours = models(dim, CONTEXT, 16)
-    context = ours(torch.randint(VOCABULARY, (batch, CONTEXT))).enc_out.detach()
-    start = torch.randint(VOCABULARY, (batch, 1))
+def greedy_pair(dim: int, batch: int, *, device: str = "cpu") -> Pair:
+    """Return greedy decoding, ours with a KV cache, checked to write the same tokens."""
+    theirs, ours = models(dim, CONTEXT, 16, device=device)
+    context = ours(torch.randint(VOCABULARY, (batch, CONTEXT)).to(device)).enc_out.detach()
+    start = torch.randint(VOCABULARY, (batch, 1)).to(device)
 
     @torch.no_grad()
     def reference_greedy() -> torch.Tensor:
@@ -104,8 +121,8 @@ def greedy(dim: int, batch: int) -> float:
         return ours.generate(start, NEW_TOKENS, context=context, temperature=0)
 
     if not torch.equal(reference_greedy(), our_greedy()):
-        sys.exit("bench: the two decoders wrote different tokens")
-    return ratio(reference_greedy, our_greedy)
+        raise RuntimeError("the two decoders wrote different tokens")
+    return reference_greedy, our_greedy
 
 
 def main() -> None:
@@ -115,12 +132,12 @@ def main() -> None:
         f"{'dim/segment/slots/batch':<26}{'encode + write':>16}{'+ decoder':>12}{'fwd + bwd':>12}"
     )
     for shape in SHAPES:
-        ratios = encode_and_decode(shape)
+        ratios = [ratio(timed(pair)) for pair in segment_pairs(shape).values()]
         name = "/".join(map(str, shape))
         print(f"{name:<26}{ratios[0]:>15.2f}×{ratios[1]:>11.2f}×{ratios[2]:>11.2f}×", flush=True)
     print(f"\n{'greedy, dim/batch':<26}{f'{NEW_TOKENS} tokens':>16}")
     for dim, batch in DECODING:
-        print(f"{f'{dim}/{batch}':<26}{greedy(dim, batch):>15.2f}×", flush=True)
+        print(f"{f'{dim}/{batch}':<26}{ratio(timed(greedy_pair(dim, batch))):>15.2f}×", flush=True)
 
 
 if __name__ == "__main__":

@@ -45,13 +45,13 @@ ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "655
 
 
 def learner(
-    method: str, segments: int, loss: str = "at the end"
+    method: str, segments: int, loss: str = "at the end", *, device: str = "cpu"
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return a function that computes all gradients by `method`, and one that drops them."""
-    theirs, ours = models(DIM, TOKENS, SLOTS, DEPTH)
+    theirs, ours = models(DIM, TOKENS, SLOTS, DEPTH, device=device)
     torch.manual_seed(1)
-    src = torch.randint(VOCABULARY, (BATCH, TOKENS * segments))
-    tgt = torch.randint(VOCABULARY, (BATCH, TOKENS))
+    src = torch.randint(VOCABULARY, (BATCH, TOKENS * segments)).to(device)
+    tgt = torch.randint(VOCABULARY, (BATCH, TOKENS)).to(device)
     targets = [tgt if loss == "everywhere" else None] * (segments - 1) + [tgt]
     pieces = list(zip(src.split(TOKENS, dim=1), targets, strict=True))
 
@@ -180,8 +180,15 @@ def bars(peaks: dict, ratios: dict, stream: dict) -> list[tuple[str, float, floa
     ]
 
 
+def store(path: Path, content: dict) -> None:
+    """Write a record beside its place, then move it there, so that none is ever cut short."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(path)
+    print(f"\nStored in {path.parent.name}/{path.name}")
+
+
 def record(peaks: dict, ratios: dict, stream: dict, seconds: float) -> None:
-    RECORD.parent.mkdir(exist_ok=True)
     content = {
         "command": "python tools/bench_memory.py --record",
         "versions": {
@@ -199,10 +206,7 @@ def record(peaks: dict, ratios: dict, stream: dict, seconds: float) -> None:
         "time_ratio": ratios,
         "stream": stream,
     }
-    fresh = RECORD.with_suffix(".new")
-    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(RECORD)
-    print(f"\nStored in {RECORD.parent.name}/{RECORD.name}")
+    store(RECORD, content)
 
 
 def main() -> None:

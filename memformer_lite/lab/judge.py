@@ -1,6 +1,7 @@
 """Points and words for an answer, from what came of its questions. Nothing of it is run here."""
 
 import dataclasses
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -175,7 +176,7 @@ def same(wanted: Any, given: Any, share: float) -> bool:
 
 def _as_set(value: Any) -> set | None:
     if isinstance(value, str):
-        value = [part for part in value.replace(",", " ").split() if part]
+        value = re.findall(r"\w+", value)  # "a, b" or "(a)"
     if isinstance(value, Tensor):
         value = value.flatten().tolist()
     if isinstance(value, (int, float)):
