@@ -142,6 +142,21 @@ def test_parts_that_are_right_count_and_what_is_right_is_not_told(answer, points
     assert "expected 10" not in repr(verdict)
 
 
+@pytest.mark.parametrize(
+    ("answer", "state", "says"),
+    [
+        (["A", "(b)"], "wrong", ""),
+        ("x", "wrong", "Expected a set of letters from a to f"),
+        (5, "wrong", "Expected a set of letters, got 5"),
+        (set(), "open", ""),
+        (set("abcdef"), "wrong", ""),
+    ],
+)
+def test_a_choice_in_another_form_is_told_which_was_asked_for(answer, state, says):
+    verdict = check.exercise("10.4", answer)
+    assert verdict.state == state and says in verdict.message and verdict.points == 0
+
+
 def test_a_rule_written_otherwise_is_right_and_the_package_is_refused():
     assert check.exercise("5.5", LerpShare)
     from memformer_lite import SlotAttention

@@ -101,12 +101,14 @@ def judge(key: Key, outcomes: Sequence[Outcome]) -> Verdict:
         return verdict("open", 0, "")
     if changed := [outcome["changed"] for outcome in outcomes if "changed" in outcome]:
         return verdict("wrong", 0, f"It changes what it is given, {changed[0]!r}: work on a copy.")
+    if forms := [outcome["says"] for outcome in outcomes if outcome.get("raised") == "FormError"]:
+        return verdict("wrong", 0, forms[0])
     right = [_parts(t, o, exercise.tolerance) for t, o in zip(key.truth, outcomes, strict=True)]
     if all(all(parts.values()) for parts in right):
         return verdict("right", exercise.points, exercise.tried)
     mistakes = [message for message in key.mistakes if _fits(key, message, outcomes)]
     points = 0.0
-    if not exercise.is_object:  # parts that are right count
+    if exercise.kind == "predict":  # parts that are right count; of a choice all must be
         (parts,) = right
         points = round(exercise.points * sum(parts.values()) / len(parts), 2)
     detail = "" if mistakes else _first_difference(key, outcomes)
@@ -258,7 +260,7 @@ def _difference(wanted: Any, given: Any, share: float, name: str = "") -> Iterat
     elif one.shape != other.shape:
         yield f"{name} has shape {tuple(other.shape)}; expected {tuple(one.shape)}."
     elif other.isnan().any() and not one.isnan().any():
-        yield f"{name} has nan in it. Did a softmax row have nothing to look at?"
+        yield f"{name} has nan in it: 0 / 0, or a softmax row that may look at nothing?"
     elif one.dim() == 0:
         yield f"{name} is {other.item():.10g}; expected {one.item():.10g}."
     else:

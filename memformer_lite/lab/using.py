@@ -7,6 +7,30 @@ import torch
 from torch import Tensor
 
 
+class FormError(ValueError):
+    """An answer is not in the form that was asked for; the message says which that is."""
+
+
+def letters(answer: Any, places: str) -> dict[str, bool] | None:
+    """Return of each letter whether it was chosen; None where none is.
+
+    Args:
+        answer: letters as a set, list or text, with or without brackets; or a dict of bools.
+        places: the letters that there are.
+
+    Raises:
+        FormError: another letter, or none of these forms.
+    """
+    if isinstance(answer, dict):
+        answer = [letter for letter, chosen in answer.items() if chosen]
+    if not isinstance(answer, (str, set, list, tuple)):
+        raise FormError(f"Expected a set of letters, got {answer!r}.")
+    chosen = {str(letter).strip(" ().,").lower() for letter in answer} - {""}
+    if chosen - set(places):
+        raise FormError(f"Expected a set of letters from {places[0]} to {places[-1]}.")
+    return {letter: letter in chosen for letter in places} if chosen else None
+
+
 def with_gradients(function: Callable, *arguments: Any, **options: Any) -> dict[str, Any]:
     """Call a function of tensors, and send a fixed gradient back through what it returns.
 
