@@ -123,8 +123,10 @@ HALF_LIFE = Exercise(
 
 # 11.2 Find the cut
 
-SUSPECTS = ("way in", "list", "zero", "third", "late", "by turns")  # these are cut
-SUSPECTS += ("whole", "faint", "one slot", "opposite", "blind at first", "at the end")
+SUSPECTS = (
+    *("way in", "list", "zero", "third", "late", "by turns"),  # these are cut
+    *("whole", "faint", "one slot", "opposite", "blind at first", "at the end"),
+)
 
 
 def ask_11_2(draw: Draw) -> list[Question]:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -53,9 +53,12 @@ class Key:
     Made once for all answers to the same questions.
     """
 
-    def __init__(self, exercise: Exercise, questions: Sequence[Question]):
+    def __init__(
+        self, exercise: Exercise, questions: Sequence[Question], use: Callable | None = None
+    ):
         self.exercise = exercise
         self.questions = questions
+        self.use = exercise.use if use is None else use
         self.truth = self._outcomes(exercise.right)
         self.mistakes = {
             message: self._outcomes(wrong) for message, wrong in exercise.misconceptions.items()
@@ -63,7 +66,7 @@ class Key:
 
     def _outcomes(self, answer: Any) -> list[Outcome]:
         if self.exercise.is_object:
-            return read(try_answer(self.exercise.use, answer, self.questions, ()))
+            return read(try_answer(self.use, answer, self.questions, ()))
         return [{"value": answer(question)} for question in self.questions]
 
 
