@@ -89,9 +89,9 @@ def _walk_back(start=lambda notes: 2 * notes[-1], loss=lambda notes: notes[-1] *
     return replay
 
 
-def _shares(a, gradient, befores):
+def _shares(a, gradient, notes):
     by_a = 0.0
-    for note in befores:
+    for note in notes:
         by_a += gradient * note
         gradient *= a
     return by_a, gradient
