@@ -98,6 +98,25 @@ def _keys_as_values(queries, slot_keys, slot_values, token_keys, token_values):
     return slot_attention(queries, slot_keys, slot_keys, token_keys, token_keys)
 
 
+def _mean_of_products(queries, slot_keys, token_keys):
+    own, take = _scores(queries, slot_keys, token_keys)
+    return own / queries.shape[-1], take
+
+
+def _slot_last(own, take, slot_values, token_values):
+    weights = torch.cat((take, own), dim=-1).softmax(dim=-1)
+    return weights[..., :1] * slot_values + weights[..., 1:] @ token_values
+
+
+def _old_slot_added(queries, slot_keys, slot_values, token_keys, token_values):
+    arguments = queries, slot_keys, slot_values, token_keys, token_values
+    return slot_values + slot_attention(*arguments)
+
+
+def _weights_alone(own, take, slot_values, token_values):
+    return torch.cat((own, take), dim=-1).softmax(dim=-1)
+
+
 def _detached(queries, slot_keys, slot_values, token_keys, token_values):
     own, take = _scores(queries, slot_keys, token_keys)
     weights = torch.cat((own, take), dim=-1).softmax(dim=-1).detach()
@@ -125,6 +144,17 @@ ALL_SLOTS_AT_ONCE = Exercise(
         ),
         "The scores are divided by the width, not by its square root.": _slot_attention(
             lambda q, s, t: _scores(q, s, t, scale=q.shape[-1])
+        ),
+        "The scores are divided by the square root of the number of slots: it is that of the "
+        "width.": _slot_attention(lambda q, s, t: _scores(q, s, t, scale=q.shape[1] ** 0.5)),
+        "The slot's own score is a mean over the width: it is a sum, as the other scores "
+        "are.": _slot_attention(_mean_of_products),
+        "The slot is joined behind the tokens, and its weight is read from the first "
+        "column.": _slot_attention(_scores, _slot_last),
+        "The old slot is added once more. That is for the rule to decide, after this "
+        "step.": _old_slot_added,
+        "You return the weights: what they weigh is missing.": _slot_attention(
+            _scores, _weights_alone
         ),
         "The scores are divided by the square root of 7, whatever the width is.": _slot_attention(
             lambda q, s, t: _scores(q, s, t, scale=7**0.5)
@@ -228,14 +258,20 @@ PARTING = {  # what can be done to two equal slots, and whether it makes them di
 }
 TRAINING = [act for act in PARTING if act.startswith("training")]
 HELPS = [act for act, parts in PARTING.items() if parts]
+PAGES = [act for act in PARTING if "page" in act and "updates" not in act]
+RULES = ["three updates a page", "a temperature of 0.1"]
 
 
 def ask_5_3(draw: Draw) -> list[Question]:
-    others = [act for act in PARTING if act not in TRAINING + HELPS]
-    acts = draw.random.sample(others, 2)
-    acts += [draw.random.choice(TRAINING), draw.random.choice(HELPS)]
+    acts = [draw.random.choice(kind) for kind in (PAGES, RULES, TRAINING, HELPS)]
     draw.random.shuffle(acts)
     return [{"acts": acts}]
+
+
+def use_5_3(answer, question):
+    from memformer_lite.lab.using import letters
+
+    return letters(answer, "abcd")
 
 
 def text_5_3(question: Question) -> str:
@@ -243,8 +279,15 @@ def text_5_3(question: Question) -> str:
     return "; ".join(letters)
 
 
-def _letters(question: Question, acts) -> set[str]:
-    return {letter for letter, act in zip("abcd", question["acts"], strict=True) if act in acts}
+def _letters(question: Question, acts) -> dict[str, bool]:
+    pairs = zip("abcd", question["acts"], strict=True)
+    return {letter: act in acts for letter, act in pairs}
+
+
+def _wrong_about(question: Question, acts) -> dict[str, bool]:
+    """The letters of some acts alone, each the wrong way round."""
+    pairs = zip("abcd", question["acts"], strict=True)
+    return {letter: not PARTING[act] for letter, act in pairs if act in acts}
 
 
 TWO_EQUAL_SLOTS = Exercise(
@@ -254,6 +297,7 @@ TWO_EQUAL_SLOTS = Exercise(
     minutes=10,
     name="answer_5_3",
     ask=ask_5_3,
+    use=use_5_3,
     book={
         "acts": [
             "a thousand more pages",
@@ -265,19 +309,18 @@ TWO_EQUAL_SLOTS = Exercise(
     text=text_5_3,
     right=lambda q: _letters(q, HELPS),
     also_right=(
-        lambda q: sorted(_letters(q, HELPS)),
-        lambda q: {letter.upper() for letter in _letters(q, HELPS)},
+        lambda q: {letter for letter, parts in _letters(q, HELPS).items() if parts},
+        lambda q: [f"({letter.upper()})" for letter, parts in _letters(q, HELPS).items() if parts],
     ),
     misconceptions={
         "Equal gradients: two equal slots are read alike, so no loss can tell them apart, and "
-        "descent cannot part them.": lambda q: _letters(q, HELPS + TRAINING),
-        "Both see the same pages by the same rule, every time: no number of pages or updates "
-        "parts them.": lambda q: set("abcd") - _letters(q, TRAINING),
-        "Not all of them: ask of each what m1 sees that m2 does not.": lambda q: set("abcd"),
+        "descent cannot part them.": lambda q: _wrong_about(q, TRAINING),
+        "Both slots see the same pages, every time: neither their number nor their words part "
+        "them.": lambda q: _wrong_about(q, PAGES),
+        "Both slots follow the same rule: it parts them neither when it is sharper nor when it is "
+        "repeated.": lambda q: _wrong_about(q, RULES),
         "One of the four makes m1 hold something else than m2 from the first page on. "
-        "Which?": lambda q: set(),
-        "Descent cannot part equal slots, since their gradients are equal; and one of the four "
-        "does part them.": lambda q: _letters(q, TRAINING),
+        "Which?": lambda q: _wrong_about(q, HELPS),
     },
     tried="Only a different start parts two slots.",
 )
@@ -392,6 +435,10 @@ FIND_THE_LEAK = Exercise(
         "ones.": lambda w, m, e: any(
             bool(_moved(w, m, e, i)[i + 1 :].any()) for i in range(m.shape[1])
         ),
+        "You reverse the slots: then all versions that treat them alike pass, though slots may see "
+        "each other. Change one slot, and look at another.": lambda w, m, e: (
+            not torch.allclose(w(m, e).flip(1), w(m.flip(1), e))
+        ),
         "You call every version clean: does your change reach the function?": lambda w, m, e: False,
         "You call every version leaking.": lambda w, m, e: True,
     },
@@ -418,14 +465,14 @@ def use_5_5(Share, question):
     z, mems, written = question["z"], question["mems"], question["written"]
     rule = Share(z)
     result = rule(written, mems, None)
-    if result is None:
-        return None
-    once = written.new_zeros(0)
-    if isinstance(result, tuple) and z == 0.9:  # and in a writer
-        torch.manual_seed(0)
-        writer = MemoryWriter(mems.shape[-1], heads=2, update=rule).double()
-        once = writer(mems, written)
-    return {"result": list(result) if isinstance(result, tuple) else result, "in a writer": once}
+    if not isinstance(result, tuple) or len(result) != 2:
+        return result if result is None else type(result).__name__
+    new, gate = result
+    after = None
+    if isinstance(gate, torch.Tensor) and gate.shape == mems.shape and z == 0.9:  # in a writer
+        torch.default_generator.manual_seed(0)
+        after = MemoryWriter(mems.shape[-1], heads=2, update=rule).double()(mems, written)
+    return {"the memory": new, "the gate": gate, "the memory in a writer": after}
 
 
 class Share(MemoryRule):
@@ -498,7 +545,19 @@ A_RULE_OF_YOUR_OWN = Exercise(
         ),
         "What was written never arrives.": _share(lambda z, w, m: (z * m, torch.full_like(m, z))),
         "The gate is one number: it has one for each number of the memory.": _share(
-            lambda z, w, m: (z * m + (1 - z) * w, torch.tensor(z))
+            lambda z, w, m: (z * m + (1 - z) * w, z)
+        ),
+        "There is no gate: this rule has one, the same number everywhere.": _share(
+            lambda z, w, m: (z * m + (1 - z) * w, None)
+        ),
+        "The gate comes first: a rule returns the memory, and then its gate.": _share(
+            lambda z, w, m: (torch.full_like(m, z), z * m + (1 - z) * w)
+        ),
+        "The result is a list: a writer wants a tuple of two.": _share(
+            lambda z, w, m: [z * m + (1 - z) * w, torch.full_like(m, z)]
+        ),
+        "The memory stays as it was, whatever is written.": _share(
+            lambda z, w, m: (m.clone(), torch.full_like(m, z))
         ),
         "It computes the right numbers and is no MemoryRule, so a writer refuses it.": NotARule,
         "The share is 0.9, whatever z is.": _share(

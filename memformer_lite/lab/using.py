@@ -12,7 +12,7 @@ class FormError(ValueError):
 
 
 def letters(answer: Any, places: str) -> dict[str, bool] | None:
-    """Return of each letter whether it was chosen; None where none is.
+    """Return of each letter whether it was chosen; None for an empty answer.
 
     Args:
         answer: letters as a set, list or text, with or without brackets; or a dict of bools.
@@ -21,6 +21,7 @@ def letters(answer: Any, places: str) -> dict[str, bool] | None:
     Raises:
         FormError: another letter, or none of these forms.
     """
+    said = isinstance(answer, dict)  # of each letter, so that none is an answer too
     if isinstance(answer, dict):
         answer = [letter for letter, chosen in answer.items() if chosen]
     if not isinstance(answer, (str, set, list, tuple)):
@@ -28,7 +29,7 @@ def letters(answer: Any, places: str) -> dict[str, bool] | None:
     chosen = {str(letter).strip(" ().,").lower() for letter in answer} - {""}
     if chosen - set(places):
         raise FormError(f"Expected a set of letters from {places[0]} to {places[-1]}.")
-    return {letter: letter in chosen for letter in places} if chosen else None
+    return {letter: letter in chosen for letter in places} if chosen or said else None
 
 
 def with_gradients(function: Callable, *arguments: Any, **options: Any) -> dict[str, Any]:
